@@ -1,0 +1,40 @@
+/**
+ * Time as a value that is passed in, so that the simulator and the tests can own it.
+ *
+ * `now` is monotonic and starts anywhere; `wallMs` is for people and for file names, never for deadlines.
+ */
+import { performance } from 'node:perf_hooks'
+
+/** Microseconds on a monotonic clock; virtual in the simulator. */
+export type Instant = number & { readonly instant: unique symbol }
+
+export const instant = (microseconds: number): Instant => microseconds as Instant
+export const NEVER = Number.POSITIVE_INFINITY as Instant
+export const addMs = (at: Instant, ms: number): Instant => (at + ms * 1000) as Instant
+export const msBetween = (from: Instant, to: Instant): number => (to - from) / 1000
+
+/** A timer that was started; cancelling twice, or after it fired, does nothing. */
+export interface Timer extends Disposable {
+  cancel(): void
+}
+
+export interface Clock {
+  now(): Instant
+  /** Milliseconds since 1970; may jump. */
+  wallMs(): number
+  /** Calls `fire` once after `delayMs`, unless cancelled. Timers belong to a Scope: call `scope.timer`. */
+  start(delayMs: number, fire: () => void): Timer
+}
+
+// Node clamps longer delays to 1 ms, which would fire at once instead of in a month.
+const DELAY_MS_MAX = 2 ** 31 - 1
+
+export const systemClock: Clock = Object.freeze({
+  now: () => instant(Math.round(performance.now() * 1000)),
+  wallMs: () => Date.now(),
+  start(delayMs: number, fire: () => void): Timer {
+    const handle = setTimeout(fire, Math.min(Math.max(delayMs, 0), DELAY_MS_MAX))
+    const cancel = () => clearTimeout(handle)
+    return { cancel, [Symbol.dispose]: cancel }
+  },
+})
