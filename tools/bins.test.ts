@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { chmodSync, cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { folder, OLD_NODE, ROOT, start } from './fixture.ts'
+import { ROOT } from './files.ts'
+import { folder, OLD_NODE, start } from './fixture.ts'
 
 /** A package with the launcher, a command `tool` and the given files. */
 function program(t: TestContext, files: Record<string, string>): string {

@@ -7,9 +7,6 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 
-/** The root of the checkout. */
-export const ROOT = dirname(import.meta.dirname)
-
 /**
  * Flags that make a Node believe it is an old one on a platform that has a bundled Node.
  *

@@ -25,14 +25,15 @@ process.exitCode = await run(process.argv.slice(2))
  * @returns {Promise<number>} the exit code
  */
 async function run(args) {
-  if (args.length === 0) {
+  const first = args[0]
+  if (first === undefined) {
     console.error(
       'with-node: a script to run is missing: node tools/with-node.js <script> [arguments]',
     )
     return EXIT_USAGE
   }
-  if (!args[0].startsWith('-') && !existsSync(args[0])) {
-    console.error(`with-node: ${args[0]} does not exist.`)
+  if (!first.startsWith('-') && !existsSync(first)) {
+    console.error(`with-node: ${first} does not exist.`)
     return EXIT_NO_COMMAND
   }
   const node = findNode(import.meta.url)

