@@ -1,0 +1,5 @@
+/** What tests of all folders share. Not part of the published package. */
+export { collectable } from './collectable.ts'
+export { CountedClock } from './counted-clock.ts'
+export { type Point, type Trend, theilSen } from './theil-sen.ts'
+export { type Bench, type LogLine, type WithLedgerOptions, withLedger } from './with-ledger.ts'
