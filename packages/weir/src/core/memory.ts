@@ -1,0 +1,43 @@
+/** What the core may hold: key objects of authors, and signatures that wait for a thread. */
+import {
+  MAP_NODE_BYTES,
+  NATIVE_KEY_BYTES,
+  OBJECT_BYTES,
+  PROMISE_BYTES,
+  STRING_SHELL_BYTES,
+  type Terms,
+  term,
+} from '../bounds/index.ts'
+import { ID_BYTES } from './ids.ts'
+
+export interface CoreLimits {
+  /** Authors whose key object is kept ready. Default 256; 1.9 kB each. */
+  readonly verifierKeysMax?: number
+  /** Signatures that wait for or are in verification. Default 256. */
+  readonly verifyJobsMax?: number
+  /** Bytes of their messages, once in the heap and once in the thread. Default 256 KiB. */
+  readonly verifyBytesMax?: number
+}
+
+export function coreTerms(limits: CoreLimits = {}): Terms<'verifierKeys' | 'verifyJobs'> {
+  return {
+    verifierKeys: term({
+      name: 'core.verifier-keys',
+      why: 'key objects of authors, ready for the next signature',
+      arena: 'native',
+      table: 'map',
+      entriesMax: limits.verifierKeysMax ?? 256,
+      shellBytes: NATIVE_KEY_BYTES + MAP_NODE_BYTES + STRING_SHELL_BYTES + ID_BYTES,
+      overflow: 'evict',
+      shedAt: 2,
+    }),
+    verifyJobs: term({
+      name: 'core.verify-jobs',
+      why: 'signatures that wait for a verifying thread, with their messages',
+      entriesMax: limits.verifyJobsMax ?? 256,
+      shellBytes: 2 * OBJECT_BYTES + PROMISE_BYTES,
+      payloadBytesMax: limits.verifyBytesMax ?? 256 * 1024,
+      overflow: 'refuse',
+    }),
+  }
+}
