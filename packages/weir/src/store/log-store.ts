@@ -38,9 +38,19 @@ export interface LogState extends LogName {
   readonly bytes: number
 }
 
-/** `kept`; `duplicate` (already there or at most the height); `gap` (its backlink is not our head); `full`. */
+/**
+ * What became of an operation.
+ *
+ * - `kept`
+ * - `duplicate`: it is here, or it was and is pruned or evicted
+ * - `gap`: operations between our head and this one are missing; send them first
+ * - `fork`: another operation of this author stands at this sequence number or at its backlink; never kept, and asking
+ *   again does not help
+ * - `full`: no room now. The rest of this log in the batch answers `full` as well, for it would only be a gap
+ */
 export type Appended = 'kept' | 'duplicate' | 'gap' | 'fork' | 'full'
 
+/** Operations of a page may share one buffer: who keeps one of them copies it. */
 export interface Page {
   readonly operations: readonly StoredOperation[]
   /** Whether the range ends with this page. */
@@ -48,9 +58,12 @@ export interface Page {
 }
 
 export interface LogStore extends AsyncDisposable {
+  /** Whether what was kept is still there after a restart: only then is the own head known at start. */
+  readonly durable: boolean
   /**
-   * Keeps operations of one topic in the given order, all in one transaction, and associates their logs with the
-   * topic. A prune flag removes what is before it in the same step, only when its sequence number is above the height.
+   * Keeps operations of one topic in the given order, all in one transaction, and associates the logs of what was kept
+   * with the topic. A prune flag removes what is before it in the same step, only when its sequence number is above
+   * the height; it then needs neither backlink nor predecessor. Header and body are copied.
    *
    * @returns one answer per operation; nothing throws for what a peer sent.
    * @throws {WeirError} `STORE_FAILED` when the medium fails: then nothing of the batch was kept.
@@ -63,14 +76,18 @@ export interface LogStore extends AsyncDisposable {
   read(name: LogName, from: number, until: number, bytesMax: number): Promise<Page>
   /** Sums over a range, without reading it: for PreSync. */
   measure(name: LogName, from: number, until: number): Promise<{ operations: number; bytes: number }>
-  /** Removes operations with seq < `before`. @returns how many went. */
+  /** Removes operations with seq < `before`; height and head stay. @returns how many went. */
   prune(name: LogName, before: number): Promise<number>
   /** Removes the log, its frontier and its associations. @returns whether there was one. */
   deleteLog(name: LogName): Promise<boolean>
   /** A log that is never evicted: the one this node writes. */
   pin(name: LogName): void
   unpin(name: LogName): void
-  /** Periodic clean-up: expiry, warnings. @returns how many operations went. */
+  /** A small value of the owner's: an incarnation, a cursor. */
+  meta(key: string): Promise<Uint8Array | undefined>
+  /** Sets a small value, or removes it with undefined. @throws {WeirError} `LIMIT` at the cap, `STORE_FAILED`. */
+  setMeta(key: string, value: Uint8Array | undefined): Promise<void>
+  /** Periodic clean-up: expiry, warnings. The caller's scope owns the timer. @returns how many operations went. */
   sweep(): Promise<number>
   close(): Promise<void>
 }
