@@ -1,6 +1,7 @@
 export { Account, limitError } from './account.ts'
 export { BoundedMap, type BoundedMapOptions } from './bounded-map.ts'
 export { Channel, type ChannelOptions } from './channel.ts'
+export type { CostCase } from './cost-case.ts'
 export {
   BUFFER_SHELL_BYTES,
   ID_BYTES,
