@@ -41,7 +41,9 @@ export class ByteWriter {
 
   /** Appends one byte. */
   byte(value: number): this {
-    this.bytes[this.reserve(1)] = value
+    // Reserving may replace the array, so it comes first.
+    const start = this.reserve(1)
+    this.bytes[start] = value
     return this
   }
 
