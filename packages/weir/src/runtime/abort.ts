@@ -23,8 +23,11 @@ export function onAbort(signal: AbortSignal | undefined, abort: () => void): Dis
     abort()
     return { [Symbol.dispose]() {} }
   }
-  signal.addEventListener('abort', abort, { once: true })
-  return { [Symbol.dispose]: () => signal.removeEventListener('abort', abort) }
+  // A function of its own for each call: a target keeps one listener per function, so two callers who pass the same
+  // one would share it, and the first to leave would take it away from the other.
+  const listener = () => abort()
+  signal.addEventListener('abort', listener, { once: true })
+  return { [Symbol.dispose]: () => signal.removeEventListener('abort', listener) }
 }
 
 /** Settles as `promise` does, or rejects when the signal is aborted first. The promise itself goes on. */

@@ -26,14 +26,24 @@ export interface Clock {
   start(delayMs: number, fire: () => void): Timer
 }
 
-// Node clamps longer delays to 1 ms, which would fire at once instead of in a month.
+// Node turns longer delays into 1 ms, which would fire at once instead of in a month; they are waited for in steps.
 const DELAY_MS_MAX = 2 ** 31 - 1
 
 export const systemClock: Clock = Object.freeze({
   now: () => instant(Math.round(performance.now() * 1000)),
   wallMs: () => Date.now(),
   start(delayMs: number, fire: () => void): Timer {
-    const handle = setTimeout(fire, Math.min(Math.max(delayMs, 0), DELAY_MS_MAX))
+    let leftMs = Math.max(delayMs, 0)
+    const wait = (): NodeJS.Timeout => {
+      const stepMs = Math.min(leftMs, DELAY_MS_MAX)
+      leftMs -= stepMs
+      return setTimeout(step, stepMs)
+    }
+    const step = () => {
+      if (leftMs > 0) handle = wait()
+      else fire()
+    }
+    let handle = wait()
     const cancel = () => clearTimeout(handle)
     return { cancel, [Symbol.dispose]: cancel }
   },

@@ -3,6 +3,7 @@
  * line grow.
  */
 import { writeSync } from 'node:fs'
+import { inspect } from 'node:util'
 import { describeError } from './errors.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -21,7 +22,8 @@ export interface Logger {
 }
 
 const RANK = Object.freeze({ debug: 0, info: 1, warn: 2, error: 3 })
-const VALUE_CHARS_MAX = 512
+/** A message or a value is cut to this length. */
+const TEXT_CHARS_MAX = 512
 
 export interface LogOptions {
   /** The least level that is written. Default `info`. */
@@ -73,7 +75,7 @@ function writeStandardError(line: string): void {
 }
 
 function formatJson(level: LogLevel, time: string, message: string, fields: LogFields): string {
-  const line: { [name: string]: LogValue } = { time, level, message }
+  const line: { [name: string]: LogValue } = { time, level, message: cut(message) }
   for (const [name, value] of Object.entries(fields)) {
     if (value !== undefined && name !== 'time' && name !== 'level' && name !== 'message')
       line[name] = plain(value)
@@ -82,16 +84,33 @@ function formatJson(level: LogLevel, time: string, message: string, fields: LogF
 }
 
 function formatText(level: LogLevel, time: string, message: string, fields: LogFields): string {
-  let line = `${time.slice(11, 23)} ${level.padEnd(5)} ${message}`
+  let line = `${time.slice(11, 23)} ${level.padEnd(5)} ${cut(message)}`
   for (const [name, value] of Object.entries(fields)) {
-    if (value !== undefined) line += ` ${name}=${String(plain(value)).replaceAll('\n', ' ')}`
+    if (value !== undefined) line += ` ${name}=${plain(value)}`
   }
-  return line
+  return line.replaceAll(CONTROL, ' ')
 }
 
+/** Line ends, escape sequences and marks of direction: a peer's text must neither start a line nor steer a terminal. */
+const CONTROL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+
 function plain(value: unknown): LogValue {
-  if (typeof value === 'number' || typeof value === 'boolean' || value === null) return value
-  if (typeof value === 'bigint') return value.toString()
-  const text = value instanceof Error ? describeError(value) : String(value)
-  return text.length > VALUE_CHARS_MAX ? `${text.slice(0, VALUE_CHARS_MAX)}…` : text
+  if (typeof value === 'boolean' || value === null) return value
+  // JSON has no NaN and no infinities.
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
+  if (typeof value === 'bigint' || typeof value === 'symbol') return cut(String(value))
+  if (typeof value === 'string') return cut(value)
+  return cut(value instanceof Error ? describeError(value) : inspect(value, INSPECT))
+}
+
+/** Bounded, whatever the object is; `String` would write out a whole array and throws for some objects. */
+const INSPECT = Object.freeze({
+  depth: 1,
+  maxArrayLength: 8,
+  maxStringLength: TEXT_CHARS_MAX,
+  breakLength: Number.POSITIVE_INFINITY,
+})
+
+function cut(text: string): string {
+  return text.length > TEXT_CHARS_MAX ? `${text.slice(0, TEXT_CHARS_MAX)}…` : text
 }

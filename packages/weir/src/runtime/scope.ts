@@ -3,12 +3,13 @@
  * owned by a scope does not run.
  *
  * Closing goes through the items in reverse order, once, each within the deadline. An item that throws or does not
- * end is named in the log and counted, and the rest goes on.
+ * end is named in the log and counted, and the rest goes on. Tasks are told to end all at once, so they share one
+ * deadline; a child scope keeps its own for each of its items, so that the item is named and not the child.
  *
  * Memory: one list node per owned item, removed when the item ends; the owner of the scope decides how many.
  */
 import type { EventEmitter } from 'node:events'
-import { type Clock, systemClock, type Timer } from './clock.ts'
+import { type Clock, type Instant, msBetween, systemClock, type Timer } from './clock.ts'
 import { Counters } from './counters.ts'
 import { WeirError } from './errors.ts'
 import { type Logger, silentLogger } from './log.ts'
@@ -17,7 +18,7 @@ export interface ScopeOptions {
   readonly clock?: Clock
   readonly log?: Logger
   readonly counters?: Counters
-  /** How long one item may take to close before it is named and left behind. Default 5 000 ms. */
+  /** How long an item, or all tasks together, may take before it is named and left behind. Default 5 000 ms. */
   readonly closeDeadlineMs?: number
 }
 
@@ -33,9 +34,13 @@ export interface Task<T> {
   readonly result: Promise<T>
 }
 
+/** From when an item's deadline counts: its own close, the abort of the scope, or not at all. */
+type Waiting = 'own' | 'abort' | 'unlimited'
+
 interface Item {
   readonly name: string
   readonly close: () => unknown
+  readonly waiting: Waiting
   previous: Item | undefined
   next: Item | undefined
   owned: boolean
@@ -51,6 +56,7 @@ export class Scope implements AsyncDisposable {
   #tail: Item | undefined
   #items = 0
   #closing: Promise<void> | undefined
+  #abortedAt: Instant | undefined
   #detach: (() => void) | undefined
 
   constructor(name: string, options: ScopeOptions = {}) {
@@ -89,8 +95,9 @@ export class Scope implements AsyncDisposable {
       closeDeadlineMs: this.#closeDeadlineMs,
       ...options,
     })
-    const owned = this.defer(name, () => scope.close())
-    scope.#detach = () => owned.release()
+    if (this.#closing) throw this.#closedError()
+    const item = this.#append(name, () => scope.close(), 'unlimited')
+    scope.#detach = () => this.#unlink(item)
     return scope
   }
 
@@ -104,10 +111,7 @@ export class Scope implements AsyncDisposable {
       this.#runDetached(name, close)
       throw this.#closedError()
     }
-    const item: Item = { name, close, previous: this.#tail, next: undefined, owned: true }
-    if (this.#tail) this.#tail.next = item
-    this.#tail = item
-    this.#items++
+    const item = this.#append(name, close, 'own')
     const release = () => this.#unlink(item)
     return { release, [Symbol.dispose]: release }
   }
@@ -118,12 +122,15 @@ export class Scope implements AsyncDisposable {
     return resource
   }
 
-  /** Calls `fire` once after `delayMs`, unless the timer is cancelled or the scope closes before. */
-  timer(name: string, delayMs: number, fire: () => void): Timer {
+  /**
+   * Calls `fire` once after `delayMs`, unless the timer is cancelled or the scope closes before. A promise that it
+   * returns is a task of the scope.
+   */
+  timer(name: string, delayMs: number, fire: () => unknown): Timer {
     if (this.#closing) throw this.#closedError()
     const timer = this.clock.start(delayMs, () => {
       owned.release()
-      this.#guard(name, fire)
+      void this.#guard(name, fire)
     })
     const owned = this.defer(name, () => timer.cancel())
     const cancel = () => {
@@ -133,7 +140,10 @@ export class Scope implements AsyncDisposable {
     return { cancel, [Symbol.dispose]: cancel }
   }
 
-  /** Calls `fire` every `intervalMs`, never two at once: the next interval starts when the last call has ended. */
+  /**
+   * Calls `fire` every `intervalMs`, never two at once: the next interval starts when the last call has ended. A
+   * promise that it returns is a task of the scope, which closing waits for.
+   */
   every(name: string, intervalMs: number, fire: () => unknown): Timer {
     if (this.#closing) throw this.#closedError()
     let cancelled = false
@@ -142,8 +152,8 @@ export class Scope implements AsyncDisposable {
       if (!cancelled) timer = this.clock.start(intervalMs, step)
     }
     const step = () => {
-      const result = this.#guard(name, fire)
-      if (isPromise(result)) result.then(arm, arm)
+      const running = this.#guard(name, fire)
+      if (running) void running.then(arm)
       else arm()
     }
     const owned = this.defer(name, () => {
@@ -159,9 +169,12 @@ export class Scope implements AsyncDisposable {
     return { cancel, [Symbol.dispose]: cancel }
   }
 
-  /** Listens to an event of an emitter until released or closed. An error of the listener is logged and counted. */
+  /**
+   * Listens to an event of an emitter until released or closed. An error of the listener is logged and counted; a
+   * promise that it returns is a task of the scope.
+   */
   // biome-ignore lint/suspicious/noExplicitAny: emitters are untyped, and the listener states its own arguments.
-  listen(emitter: EventEmitter, event: string, listener: (...args: any[]) => void): Owned {
+  listen(emitter: EventEmitter, event: string, listener: (...args: any[]) => unknown): Owned {
     if (this.#closing) throw this.#closedError()
     const guarded = (...args: unknown[]) => void this.#guard(event, () => listener(...args))
     emitter.on(event, guarded)
@@ -181,14 +194,7 @@ export class Scope implements AsyncDisposable {
     if (this.#closing) throw this.#closedError()
     // One turn later, so that a caller has stored what the task will look up.
     const result = Promise.resolve().then(() => run(this.#abort.signal))
-    const watched = result.then(
-      () => owned.release(),
-      (error) => {
-        owned.release()
-        if (!(this.#abort.signal.aborted && isCloseError(error))) this.#failed(name, error)
-      },
-    )
-    const owned = this.defer(name, () => watched)
+    void this.#watch(name, result)
     return { name, result }
   }
 
@@ -207,7 +213,10 @@ export class Scope implements AsyncDisposable {
     })
   }
 
-  /** Ends everything that is owned, newest first. Idempotent; never rejects. */
+  /**
+   * Ends everything that is owned, newest first. Idempotent; never rejects. A task of this scope must not wait for
+   * it, as it would wait for itself until the deadline.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#closeAll()
     return this.#closing
@@ -219,6 +228,7 @@ export class Scope implements AsyncDisposable {
 
   async #closeAll(): Promise<void> {
     await Promise.resolve() // so that #closing is set before any clean-up runs
+    this.#abortedAt = this.clock.now()
     this.#abort.abort(this.#closedError())
     while (this.#tail) {
       const item = this.#tail
@@ -230,15 +240,18 @@ export class Scope implements AsyncDisposable {
         this.#cleanupFailed(item.name, error)
         continue
       }
-      if (isPromise(result)) await this.#withDeadline(item.name, result)
+      if (isPromise(result)) await this.#withDeadline(item, result)
     }
     this.#detach?.()
   }
 
-  async #withDeadline(name: string, result: PromiseLike<unknown>): Promise<void> {
+  async #withDeadline({ name, waiting }: Item, result: PromiseLike<unknown>): Promise<void> {
+    // A child scope ends by the deadlines of its own items.
+    if (waiting === 'unlimited') return void (await result)
+    const goneMs = waiting === 'abort' ? msBetween(this.#abortedAt!, this.clock.now()) : 0
     let timer: Timer | undefined
     const late = new Promise<'late'>((resolve) => {
-      timer = this.clock.start(this.#closeDeadlineMs, () => resolve('late'))
+      timer = this.clock.start(this.#closeDeadlineMs - goneMs, () => resolve('late'))
     })
     try {
       const ended = await Promise.race([Promise.resolve(result).then(() => 'ended' as const), late])
@@ -268,6 +281,14 @@ export class Scope implements AsyncDisposable {
     }
   }
 
+  #append(name: string, close: () => unknown, waiting: Waiting): Item {
+    const item: Item = { name, close, waiting, previous: this.#tail, next: undefined, owned: true }
+    if (this.#tail) this.#tail.next = item
+    this.#tail = item
+    this.#items++
+    return item
+  }
+
   #unlink(item: Item): void {
     if (!item.owned) return
     item.owned = false
@@ -278,15 +299,28 @@ export class Scope implements AsyncDisposable {
     item.previous = item.next = undefined
   }
 
-  #guard(name: string, run: () => unknown): unknown {
+  /** Runs a callback; an error is logged and counted. @returns what it left running, which the scope owns. */
+  #guard(name: string, run: () => unknown): Promise<void> | undefined {
     try {
       const result = run()
-      if (isPromise(result)) return result.then(undefined, (error) => this.#failed(name, error))
-      return result
+      return isPromise(result) ? this.#watch(name, Promise.resolve(result)) : undefined
     } catch (error) {
       this.#failed(name, error)
       return undefined
     }
+  }
+
+  /** Owns a running promise until it settles; also while closing, which then waits for it. Never rejects. */
+  #watch(name: string, result: Promise<unknown>): Promise<void> {
+    const watched = result.then(
+      () => this.#unlink(item),
+      (error) => {
+        this.#unlink(item)
+        if (!(this.#abort.signal.aborted && isCloseError(error))) this.#failed(name, error)
+      },
+    )
+    const item = this.#append(name, () => watched, 'abort')
+    return watched
   }
 
   #failed(name: string, error: unknown): void {

@@ -4,7 +4,7 @@
  *
  * Memory: at most `tasksMax` running tasks, owned by the scope.
  */
-import { WeirError } from './errors.ts'
+import { assert, WeirError } from './errors.ts'
 import type { Scope, Task } from './scope.ts'
 
 export interface TaskGroupOptions {
@@ -18,6 +18,7 @@ export class TaskGroup implements AsyncDisposable {
   #running = 0
 
   constructor(parent: Scope, name: string, options: TaskGroupOptions) {
+    assert(options.tasksMax >= 1, `the task group ${name} needs room for one task`)
     this.#scope = parent.child(name)
     this.#tasksMax = options.tasksMax
   }
@@ -42,12 +43,14 @@ export class TaskGroup implements AsyncDisposable {
    */
   run<T>(name: string, task: (signal: AbortSignal) => Promise<T>): Task<T> {
     if (this.full) {
+      this.#scope.counters
+        .counter('tasks_refused_total', 'Tasks that were refused because their group was full.')
+        .add()
       throw new WeirError('TASKS_FULL', `${this.#scope.name} already runs ${this.#running} tasks`, {
         retryable: true,
         limit: { scope: this.#scope.name, limit: this.#tasksMax, used: this.#running, wanted: 1 },
       })
     }
-    this.#running++
     const started = this.#scope.spawn(name, async (signal) => {
       try {
         return await task(signal)
@@ -55,6 +58,7 @@ export class TaskGroup implements AsyncDisposable {
         this.#running--
       }
     })
+    this.#running++
     return started
   }
 
