@@ -75,7 +75,11 @@ export interface LogStore extends AsyncDisposable {
   /** Operations with `from` <= seq <= `until`, ascending, until `bytesMax` of headers and bodies (at least one). */
   read(name: LogName, from: number, until: number, bytesMax: number): Promise<Page>
   /** Sums over a range, without reading it: for PreSync. */
-  measure(name: LogName, from: number, until: number): Promise<{ operations: number; bytes: number }>
+  measure(
+    name: LogName,
+    from: number,
+    until: number,
+  ): Promise<{ operations: number; bytes: number }>
   /** Removes operations with seq < `before`; height and head stay. @returns how many went. */
   prune(name: LogName, before: number): Promise<number>
   /** Removes the log, its frontier and its associations. @returns whether there was one. */

@@ -1,0 +1,12 @@
+export type {
+  Appended,
+  LogName,
+  LogState,
+  LogStore,
+  Page,
+  StoredOperation,
+} from './log-store.ts'
+export { type MemoryStoreLimits, type MemoryStoreTerms, memoryStoreTerms } from './memory.ts'
+export { MemoryStore, type MemoryStoreOptions } from './memory-store.ts'
+export { payloadBytes } from './order.ts'
+export type { StoreWarning, WarningLevel } from './watermark.ts'
