@@ -32,10 +32,12 @@ export class ByteWriter {
 
   /** Appends the bytes as they are. */
   raw(part: Uint8Array): this {
-    const start = this.reserve(part.length)
+    const { length } = part
+    const start = this.reserve(length)
+    const { bytes } = this
     // A call into native code costs more than a short loop.
-    if (part.length > 48) this.bytes.set(part, start)
-    else for (let at = 0; at < part.length; at++) this.bytes[start + at] = part[at]!
+    if (length > 64) bytes.set(part, start)
+    else for (let at = 0; at < length; at++) bytes[start + at] = part[at]!
     return this
   }
 

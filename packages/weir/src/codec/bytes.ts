@@ -8,8 +8,11 @@ import { malformed } from './errors.ts'
 
 /** A copy of `bytes[start, end)` that shares no memory with it. */
 export function copyBytes(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
-  const copy = new Uint8Array(end - start)
-  copy.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end))
+  const length = end - start
+  const copy = new Uint8Array(length)
+  // Ids and signatures are short: a loop beats making a view and calling into native code.
+  if (length <= 64) for (let at = 0; at < length; at++) copy[at] = bytes[start + at]!
+  else copy.set(length === bytes.length ? bytes : bytes.subarray(start, end))
   return copy
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { Ledger, planMemory, term } from '../bounds/index.ts'
 import { isWeirError } from '../runtime/index.ts'
 import { concatBytes, encodeFrame, FrameReader, FrameWriter } from './index.ts'
 
@@ -101,6 +102,26 @@ test('a refused charge ends the stream with a retryable code and nothing held', 
   assert.ok(purse.peak <= 2000)
   reader[Symbol.dispose]()
   assert.equal(purse.held, 0)
+})
+
+test('an account pays for unfinished frames as it is', () => {
+  const frames = term({
+    name: 'test.frames',
+    why: 'unfinished frames',
+    arena: 'buffers',
+    payloadBytesMax: 1500,
+  })
+  const ledger = new Ledger(planMemory([frames], { limitBytes: 1 << 20 }), { assertLeaks: true })
+  const account = ledger.require(frames)
+  const reader = new FrameReader({ frameBytesMax: 10_000, charge: account })
+  reader.push(encodeFrame(new Uint8Array(5000)).subarray(0, 1000))
+  assert.equal(reader.next(), undefined)
+  assert.equal(account.bytes, reader.heldBytes)
+  reader.push(new Uint8Array(1000))
+  assert.throws(() => reader.next(), { code: 'FRAME_NO_MEMORY' })
+  reader[Symbol.dispose]()
+  account[Symbol.dispose]()
+  ledger.assertEmpty()
 })
 
 test('a frame that fits into one chunk is not copied', () => {

@@ -47,7 +47,7 @@ export function encodeTextInto(
   bytes: Uint8Array,
   offset: number,
 ): void {
-  if (length === text.length && length <= 24) {
+  if (length === text.length && length <= 64) {
     for (let at = 0; at < length; at++) bytes[offset + at] = text.charCodeAt(at)
     return
   }
