@@ -1,0 +1,128 @@
+/**
+ * Cuts the answer to a list into its items while it arrives, so that a page is never held as a whole.
+ *
+ * It follows strings and depth only; each item and the rest of the answer are parsed by whoever takes them. An item
+ * above the cap is passed over, as in LineSplitter.
+ *
+ * Memory: the incomplete item, charged to `account`, and at most 16 KiB of what is not items.
+ */
+import type { Account } from 'weir-mesh/bounds'
+import { KubeError } from './errors.ts'
+import { HeldBytes } from './held-bytes.ts'
+import { isJsonObject, type JsonObject, parseJson } from './json.ts'
+import { busy, type Piece } from './line-splitter.ts'
+import { MetadataScanner } from './metadata-scanner.ts'
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+const OPEN_LIST = 0x5b
+const CLOSE_LIST = 0x5d
+const REST_BYTES_MAX = 16 * 1024
+const ITEMS_KEY = /[^\\]"items"\s*:\s*\[$/
+
+export class ListSplitter implements Disposable {
+  readonly #held: HeldBytes
+  #rest = ''
+  #state: 'head' | 'items' | 'tail' = 'head'
+  #depth = 0
+  #inString = false
+  #escaped = false
+  #inItem = false
+  #passing: MetadataScanner | undefined
+
+  constructor(account: Account) {
+    this.#held = new HeldBytes(account)
+  }
+
+  /** The items that end in this chunk. */
+  *push(chunk: Buffer): IterableIterator<Piece> {
+    let from = 0
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at] as number
+      if (this.#inString) {
+        if (this.#escaped) this.#escaped = false
+        else if (byte === BACKSLASH) this.#escaped = true
+        else if (byte === QUOTE) this.#inString = false
+      } else if (byte === QUOTE) this.#inString = true
+      else if (byte === OPEN_OBJECT || byte === OPEN_LIST) {
+        this.#depth++
+        if (this.#state === 'items') {
+          if (!this.#inItem) from = at
+          this.#inItem = true
+        } else if (byte === OPEN_LIST && this.#depth === 2 && this.#state === 'head') {
+          this.#addRest(chunk.subarray(from, at + 1))
+          from = at + 1
+          if (ITEMS_KEY.test(this.#rest)) this.#state = 'items'
+        }
+      } else if (byte === CLOSE_OBJECT || byte === CLOSE_LIST) {
+        this.#depth--
+        if (this.#state !== 'items') continue
+        if (this.#depth === 2) {
+          const piece = this.#complete(chunk.subarray(from, at + 1))
+          from = at + 1
+          if (piece) yield piece
+          this.#held.clear()
+        } else if (this.#depth === 1) {
+          this.#state = 'tail'
+          from = at // the bracket that closes the empty list of the rest
+        }
+      }
+    }
+    const left = chunk.subarray(from)
+    if (this.#state !== 'items') this.#addRest(left)
+    else if (this.#inItem) this.#keep(left)
+  }
+
+  /**
+   * The answer without its items, after the last chunk.
+   *
+   * @throws {KubeError} `KUBE_RESPONSE_INVALID` when the answer broke off or was no list.
+   */
+  end(): JsonObject {
+    if (this.#depth === 0 && this.#state !== 'items') {
+      const rest = parseJson(this.#rest)
+      // A Go server writes null for a list without items.
+      if (isJsonObject(rest) && (this.#state === 'tail' || rest['items'] === null)) return rest
+    }
+    throw new KubeError('KUBE_RESPONSE_INVALID', 'the answer to a list is not a complete list', {
+      retryable: true,
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.#held[Symbol.dispose]()
+  }
+
+  #complete(last: Buffer): Piece | undefined {
+    this.#inItem = false
+    if (!this.#passing && this.#held.length === 0) return last
+    this.#keep(last)
+    if (!this.#passing) return this.#held.bytes
+    const large = this.#passing.result()
+    this.#passing = undefined
+    return large
+  }
+
+  #keep(bytes: Buffer): void {
+    if (this.#passing) {
+      this.#passing.push(bytes)
+      return
+    }
+    const admission = this.#held.append(bytes)
+    if (admission === 'ok') return
+    if (admission !== 'cap') throw busy()
+    this.#passing = new MetadataScanner({ inWatchEvent: false })
+    this.#passing.push(this.#held.bytes)
+    this.#passing.push(bytes)
+    this.#held.clear()
+  }
+
+  #addRest(bytes: Buffer): void {
+    if (this.#rest.length + bytes.length > REST_BYTES_MAX) {
+      throw new KubeError('KUBE_RESPONSE_INVALID', 'the answer to a list holds more than a list')
+    }
+    this.#rest += bytes.toString('latin1')
+  }
+}

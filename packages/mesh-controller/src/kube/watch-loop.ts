@@ -1,0 +1,311 @@
+/**
+ * List, then watch, for ever: one collection of one namespace. The one rule: whatever fails, the loop goes on, and
+ * after it every object that exists was reported and every one that went was reported as deleted.
+ *
+ * 410 leads to a new list and a comparison with the cache; every other error to another try after a jittered wait.
+ *
+ * Memory: one incomplete object, charged to `kube.streams`.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Account } from 'weir-mesh/bounds'
+import {
+  abortable,
+  Backoff,
+  describeError,
+  isCloseError,
+  type Scope,
+  WeirError,
+} from 'weir-mesh/runtime'
+import { readChunks } from './chunks.ts'
+import { type KubeClient, queryOf } from './client.ts'
+import { errorOfStatus, KubeError } from './errors.ts'
+import { isJsonObject, type JsonObject, parseJson } from './json.ts'
+import { LineSplitter, type Piece } from './line-splitter.ts'
+import { ListSplitter } from './list-splitter.ts'
+import type { LargeObject } from './metadata-scanner.ts'
+import type { Pulse } from './pulse.ts'
+import { type KubeObject, pathOf, type ResourceRef } from './types.ts'
+
+/** What a loop tells its reflector; a returned promise holds the stream back. */
+export interface WatchSink {
+  listBegins(): void
+  listed(object: KubeObject, bytes: number): Promise<void> | void
+  listEnds(): Promise<void> | void
+  watched(
+    type: 'ADDED' | 'MODIFIED' | 'DELETED',
+    object: KubeObject,
+    bytes: number,
+  ): Promise<void> | void
+  large(large: LargeObject, listing: boolean): Promise<void> | void
+}
+
+/** Lets a test hold or fail the loop at a stage. */
+export type WatchFault = (stage: 'list' | 'watch' | 'event') => Promise<void> | void
+
+export interface WatchLoopOptions {
+  readonly client: KubeClient
+  /** Closing it ends the loop. */
+  readonly scope: Scope
+  readonly resource: ResourceRef
+  readonly namespace: string | undefined
+  readonly account: Account
+  readonly pulse: Pulse
+  readonly sink: WatchSink
+  readonly pageLimit: number
+  readonly watchSeconds: { readonly min: number; readonly max: number }
+  readonly backoffMs: { readonly first: number; readonly most: number }
+  readonly fault: WatchFault | undefined
+}
+
+const HEADER_DEADLINE_MS = 30_000
+const PAGE_SILENCE_MS = 30_000
+
+export class WatchLoop {
+  readonly #options: WatchLoopOptions
+  readonly #backoff: Backoff
+  #resourceVersion = ''
+  #problem = ''
+  #lists = 0
+  #watches = 0
+  #progress = false
+
+  constructor(options: WatchLoopOptions) {
+    this.#options = options
+    this.#backoff = new Backoff(options.client.random, {
+      firstMs: options.backoffMs.first,
+      mostMs: options.backoffMs.most,
+    })
+  }
+
+  /** What went wrong last, empty when the last step went well. */
+  get problem(): string {
+    return this.#problem
+  }
+
+  get lists(): number {
+    return this.#lists
+  }
+
+  get watches(): number {
+    return this.#watches
+  }
+
+  /** Runs until the signal is aborted; ends only with `CLOSED`. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { scope, pulse } = this.#options
+    while (!signal.aborted) {
+      this.#progress = false
+      try {
+        pulse.working()
+        if (this.#resourceVersion === '') await this.#list(signal)
+        else await this.#watch(signal)
+        if (this.#progress) this.#succeeded()
+        else await this.#wait(undefined)
+      } catch (error) {
+        if (signal.aborted && isCloseError(error)) throw error
+        const relist = error instanceof KubeError && error.code === 'KUBE_GONE'
+        // A server that says 410 to its own answer is asked again only after a wait.
+        const waits = !(relist && this.#progress)
+        if (this.#progress) this.#backoff.reset()
+        this.#failed(error, relist)
+        if (relist) this.#resourceVersion = ''
+        if (waits) await this.#wait(error)
+      }
+    }
+    throw new WeirError('CLOSED', `${scope.name} is closed`)
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const { resource, namespace, pageLimit, sink, fault } = this.#options
+    await hold(fault, 'list', signal)
+    this.#lists++
+    sink.listBegins()
+    let token = ''
+    let version = ''
+    do {
+      const query = queryOf({ limit: pageLimit, continue: token })
+      const page = await this.#page(pathOf(resource, namespace) + query, signal)
+      const metadata = isJsonObject(page['metadata']) ? page['metadata'] : {}
+      const next = metadata['continue']
+      token = typeof next === 'string' ? next : ''
+      const listed = metadata['resourceVersion']
+      if (typeof listed !== 'string' || listed === '') {
+        throw new KubeError('KUBE_RESPONSE_INVALID', 'a list has no resourceVersion')
+      }
+      version = listed
+    } while (token !== '')
+    await settle(sink.listEnds(), signal)
+    this.#resourceVersion = version
+    this.#progress = true
+  }
+
+  async #page(path: string, signal: AbortSignal): Promise<JsonObject> {
+    const { account } = this.#options
+    const answer = await this.#open(path, signal)
+    using splitter = new ListSplitter(account)
+    await this.#read(
+      answer,
+      signal,
+      () => PAGE_SILENCE_MS,
+      splitter,
+      (piece) => this.#item(piece),
+    )
+    return splitter.end()
+  }
+
+  #item(piece: Piece): Promise<void> | void {
+    const { sink, resource } = this.#options
+    if (!Buffer.isBuffer(piece)) return sink.large(piece, true)
+    const object = parseObject(piece.toString('utf8'))
+    // The items of a list of a built-in kind come without their kind.
+    if (object.kind === undefined) object.kind = resource.kind
+    return sink.listed(object, piece.length)
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { client, resource, namespace, watchSeconds, account, pulse, fault } = this.#options
+    await hold(fault, 'watch', signal)
+    this.#watches++
+    const spread = Math.max(watchSeconds.max - watchSeconds.min, 0)
+    const query = queryOf({
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      resourceVersion: this.#resourceVersion,
+      timeoutSeconds: watchSeconds.min + client.random.below(spread + 1),
+    })
+    const answer = await this.#open(pathOf(resource, namespace) + query, signal)
+    pulse.opened()
+    pulse.waiting()
+    using splitter = new LineSplitter(account)
+    await this.#read(
+      answer,
+      signal,
+      () => pulse.silenceMs,
+      splitter,
+      (piece) => this.#line(piece),
+    )
+  }
+
+  async #line(piece: Piece): Promise<void> {
+    const { sink, fault, scope } = this.#options
+    this.#progress = true
+    this.#problem = ''
+    if (fault) await hold(fault, 'event', scope.signal)
+    if (!Buffer.isBuffer(piece)) {
+      await sink.large(piece, false)
+      if (piece.resourceVersion !== undefined) this.#resourceVersion = piece.resourceVersion
+      return
+    }
+    const event = parseJson(piece.toString('utf8'))
+    const type = isJsonObject(event) ? event['type'] : undefined
+    const object = isJsonObject(event) ? event['object'] : undefined
+    if (!isJsonObject(object)) {
+      throw new KubeError('KUBE_RESPONSE_INVALID', 'a line of a watch is not an event', {
+        retryable: true,
+      })
+    }
+    if (type === 'ERROR') throw errorOfStatus('watch', 0, object)
+    const version = isJsonObject(object['metadata']) ? object['metadata']['resourceVersion'] : ''
+    if (type === 'BOOKMARK') this.#options.pulse.bookmark()
+    else if (type === 'ADDED' || type === 'MODIFIED' || type === 'DELETED') {
+      const result = sink.watched(type, checkObject(object), piece.length)
+      if (result) await result
+    }
+    // Only now: an event that was not taken is asked for again.
+    if (typeof version === 'string' && version !== '') this.#resourceVersion = version
+  }
+
+  async #open(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const call = { method: 'GET', path, signal, deadlineMs: HEADER_DEADLINE_MS } as const
+    return this.#options.client.stream(call, this.#options.account)
+  }
+
+  async #read(
+    answer: IncomingMessage,
+    signal: AbortSignal,
+    silenceMs: () => number,
+    splitter: LineSplitter | ListSplitter,
+    take: (piece: Piece) => Promise<void> | void,
+  ): Promise<void> {
+    const { client, pulse } = this.#options
+    await readChunks(answer, {
+      clock: client.scope.clock,
+      scopeSignal: client.scope.signal,
+      signal,
+      silenceMs,
+      onChunk: async (chunk) => {
+        pulse.received()
+        pulse.working()
+        for (const piece of splitter.push(chunk)) {
+          const result = take(piece)
+          if (result) await abortable(result, signal)
+          pulse.working()
+        }
+        pulse.waiting()
+      },
+    })
+  }
+
+  #succeeded(): void {
+    this.#backoff.reset()
+    this.#problem = ''
+  }
+
+  #failed(error: unknown, relist: boolean): void {
+    const { client, resource, namespace, pulse } = this.#options
+    if (error instanceof KubeError && error.code === 'KUBE_SILENT') {
+      pulse.silent()
+      counter(client, 'kube_watch_stalls_total', 'Watches that were silent for too long.')
+    }
+    counter(client, 'kube_watch_failures_total', 'Lists and watches that ended with an error.')
+    if (relist) counter(client, 'kube_relists_total', 'Lists that a 410 made necessary.')
+    this.#problem = describeError(error)
+    client.log.warn(relist ? 'the watch is too old, listing again' : 'the watch ended', {
+      resource: resource.plural,
+      namespace,
+      error: this.#problem,
+    })
+  }
+
+  async #wait(error: unknown): Promise<void> {
+    const asked = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0
+    await this.#options.scope.sleep(Math.max(this.#backoff.next(), asked))
+  }
+}
+
+function parseObject(text: string): KubeObject {
+  const value = parseJson(text)
+  if (isJsonObject(value)) return checkObject(value)
+  throw notAnObject()
+}
+
+function checkObject(value: JsonObject): KubeObject {
+  const metadata = value['metadata']
+  if (isJsonObject(metadata) && typeof metadata['name'] === 'string') {
+    return value as unknown as KubeObject
+  }
+  throw notAnObject()
+}
+
+function notAnObject(): KubeError {
+  return new KubeError('KUBE_RESPONSE_INVALID', 'the cluster sent an object without a name', {
+    retryable: true,
+  })
+}
+
+async function hold(
+  fault: WatchFault | undefined,
+  stage: 'list' | 'watch' | 'event',
+  signal: AbortSignal,
+): Promise<void> {
+  const held = fault?.(stage)
+  if (held) await abortable(held, signal)
+}
+
+async function settle(result: Promise<void> | void, signal: AbortSignal): Promise<void> {
+  if (result) await abortable(result, signal)
+}
+
+function counter(client: KubeClient, name: string, help: string): void {
+  client.scope.counters.counter(name, help).add()
+}
