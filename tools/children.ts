@@ -2,8 +2,8 @@
  * Runs commands of the tools: one after the other, with what they print passed through, never orphaned.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { ROOT } from './files.ts'
 
 /** What runs now, and the signal that asked for the end. */
@@ -47,8 +47,8 @@ export function runCommand(
     child.once('error', reject)
     child.once('exit', (code) => {
       running.child = undefined
-      if (running.stopped !== undefined) process.exit(1)
-      resolve(code ?? 1)
+      if (running.stopped === undefined) resolve(code ?? 1)
+      else reject(new Error(`Stopped by ${running.stopped}.`))
     })
   })
 }
@@ -60,6 +60,9 @@ export function runInstalled(
   args: readonly string[],
   options?: RunOptions,
 ): Promise<number> {
-  const folder = dirname(createRequire(import.meta.url).resolve(`${packageName}/package.json`))
-  return runCommand(process.execPath, [join(folder, file), ...args], options)
+  const path = [ROOT, join(ROOT, 'tools')]
+    .map((folder) => join(folder, 'node_modules', packageName, file))
+    .find((candidate) => existsSync(candidate))
+  if (path === undefined) throw new Error(`${packageName} is not installed: run "npm ci" first.`)
+  return runCommand(process.execPath, [path, ...args], options)
 }

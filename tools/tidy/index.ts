@@ -3,7 +3,9 @@
  *
  * A line may break a rule with a reason on it or on the line above: `// tidy: <rule>: <reason>`.
  */
-import { extname } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { extname, join, relative } from 'node:path'
+import { filesBelow, ROOT } from '../files.ts'
 import { exits, runtimeOnly, testsRun } from './calls.ts'
 import { containers } from './containers.ts'
 import { layers } from './layers.ts'
@@ -41,4 +43,20 @@ export function tidy(path: string, text: string): Finding[] {
     findings.push(...Object.values(TREE_RULES).flatMap((rule) => rule(source)))
   }
   return withoutExceptions(text, findings)
+}
+
+/** Files without text of ours. */
+const SKIPPED =
+  /(^package-lock\.json|Cargo\.lock|\/vectors\/.*\.json|\/corpus\/.*|\.(png|bin|gz|tgz))$/
+
+/** The files of the checkout that the rules are for, from its root. */
+export function tidyFiles(): string[] {
+  return filesBelow(ROOT)
+    .map((file) => relative(ROOT, file))
+    .filter((path) => !SKIPPED.test(path))
+}
+
+/** Checks every file of the checkout. */
+export function tidyCheckout(): Finding[] {
+  return tidyFiles().flatMap((path) => tidy(path, readFileSync(join(ROOT, path), 'utf8')))
 }

@@ -59,7 +59,9 @@ export function parseSource(path: string, text: string): Source {
 
 /** Whether a file is a test or exists for tests only. */
 export function isTestFile(path: string): boolean {
-  return /\.(test|suite|fixture)\.ts$|(^|\/)(fixture|fixtures|testing|test-support)[./]/.test(path)
+  return /\.(test|bench|suite|fixture)\.ts$|(^|\/)(fixture|fixtures|testing|test-support)[./]/.test(
+    path,
+  )
 }
 
 /** Removes the findings that a comment on the same line or on the line above allows, with a reason. */

@@ -1,18 +1,9 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { relative } from 'node:path'
 import { test } from 'node:test'
-import { filesBelow, ROOT } from '../files.ts'
-import { type Finding, RULES, tidy } from './index.ts'
+import { type Finding, RULES, tidy, tidyCheckout, tidyFiles } from './index.ts'
 
-/** Files without text of ours. */
-const SKIPPED =
-  /(^package-lock\.json|Cargo\.lock|\/vectors\/.*\.json|\/corpus\/.*|\.(png|bin|gz|tgz))$/
-
-const files = filesBelow(ROOT)
-  .map((file) => relative(ROOT, file))
-  .filter((path) => !SKIPPED.test(path))
-const findings = files.flatMap((path) => tidy(path, readFileSync(`${ROOT}/${path}`, 'utf8')))
+const files = tidyFiles()
+const findings = tidyCheckout()
 
 test('the walk sees the sources of the checkout', () => {
   for (const path of ['packages/weir/src/runtime/index.ts', 'tools/with-node.js', 'package.json']) {
