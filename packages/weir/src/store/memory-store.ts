@@ -21,7 +21,7 @@ import { type LogRecord, logKey, logName, logState } from './log-record.ts'
 import type { Appended, LogName, LogState, LogStore, Page, StoredOperation } from './log-store.ts'
 import { LogTable } from './log-table.ts'
 import type { MemoryStoreTerms } from './memory.ts'
-import { nextWarning, type StoreWarning, type WarningLevel } from './watermark.ts'
+import { type StoreWarning, StoreWarnings } from './watermark.ts'
 
 export interface MemoryStoreOptions {
   readonly ledger: Ledger
@@ -51,11 +51,8 @@ export class MemoryStore implements LogStore {
   readonly #meta: BoundedMap<string, Uint8Array>
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #counters: Counters
   readonly #pressure: Disposable
-  readonly #warned = { operations: 0, bytes: 0, logs: 0 } as {
-    [cap in 'operations' | 'bytes' | 'logs']: WarningLevel
-  }
+  readonly #warnings: StoreWarnings
   #closed = false
 
   constructor(options: MemoryStoreOptions) {
@@ -63,7 +60,11 @@ export class MemoryStore implements LogStore {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#log = options.log ?? silentLogger
-    this.#counters = options.counters ?? new Counters()
+    this.#warnings = new StoreWarnings({
+      log: this.#log,
+      counters: options.counters ?? new Counters(),
+      onWarning: (warning) => options.onWarning?.(warning),
+    })
     this.#table = new LogTable({
       ledger,
       terms,
@@ -257,46 +258,24 @@ export class MemoryStore implements LogStore {
   #warn(): void {
     const { terms } = this.#options
     const { totals } = this.#table
-    this.#warnOf('operations', totals.operations.entries, terms.operations.entriesMax)
-    this.#warnOf('bytes', totals.bytes, terms.bytes.payloadBytesMax)
-    this.#warnOf('logs', this.#table.logs, terms.logs.entriesMax)
+    this.#warnings.operations(totals.operations.entries, terms.operations.entriesMax)
+    this.#warnings.bytes(totals.bytes, terms.bytes.payloadBytesMax)
+    this.#warnings.logs(this.#table.logs, terms.logs.entriesMax)
     for (const record of this.#table.pinned()) this.#warnLog(record)
   }
 
-  #warnOf(cap: 'operations' | 'bytes' | 'logs', used: number, limit: number): void {
-    const before = this.#warned[cap]
-    const level = nextWarning(before, used / limit)
-    if (level === before) return
-    this.#warned[cap] = level
-    this.#say({ cap, log: undefined, level, used, limit }, before)
-  }
-
+  /** Of the logs of others nothing is said: they cannot make a publisher wait, and could fill the log file. */
   #warnLog(record: LogRecord): void {
     const { account } = record.segments!
     const { entriesMax, payloadBytesMax } = account.term
     const counted = account.entries / entriesMax >= account.bytes / payloadBytesMax
-    const used = counted ? account.entries : account.bytes
-    const limit = counted ? entriesMax : payloadBytesMax
-    const before = record.warned
-    const level = nextWarning(before, used / limit)
-    if (level === before) return
-    record.warned = level
-    this.#say({ cap: 'log', log: logName(record.key), level, used, limit }, before)
-  }
-
-  #say(warning: StoreWarning, before: WarningLevel): void {
-    const { cap, level, used, limit } = warning
-    if (level > before) {
-      this.#counters
-        .counter('store_warnings_total', 'Times a cap of the store was 70 or 90 % used.')
-        .add()
-      this.#log.warn('the store fills up', { cap, percent: level, used, limit })
-    } else this.#log.info('the store has room again', { cap, used, limit })
-    try {
-      this.#options.onWarning?.(warning)
-    } catch (error) {
-      this.#log.error('the warning callback of the store failed', { error })
-    }
+    record.warned = this.#warnings.check(
+      'log',
+      logName(record.key),
+      record.warned,
+      counted ? account.entries : account.bytes,
+      counted ? entriesMax : payloadBytesMax,
+    )
   }
 
   /** Monotonic, so that a clock that is set does not expire everything. */

@@ -3,6 +3,7 @@ import {
   BUFFER_SHELL_BYTES,
   MAP_NODE_BYTES,
   OBJECT_BYTES,
+  PROMISE_BYTES,
   pool,
   STRING_SHELL_BYTES,
   type Terms,
@@ -115,6 +116,37 @@ export function memoryStoreTerms(limits: MemoryStoreLimits = {}): MemoryStoreTer
       shedAt: 'never',
     }),
     meta: metaTerm(limits.metaMax, limits.metaBytesMax),
+  }
+}
+
+/** What SQLite holds for a connection beside its pages: statements, parser, look-aside, index of the log. */
+export const SQLITE_CONNECTION_BYTES = 512 * KIB
+
+export interface SqliteStoreMemory {
+  /** Page cache of SQLite. Default 2 MiB; less makes large stores read more. */
+  readonly cacheBytes?: number
+  /** Calls that wait for the one before them. Default 1 024; more fail with `LIMIT`. */
+  readonly callsMax?: number
+}
+
+export type SqliteStoreTerms = Terms<'cache' | 'calls'>
+
+export function sqliteStoreTerms(limits: SqliteStoreMemory = {}): SqliteStoreTerms {
+  return {
+    cache: term({
+      name: 'store.sqlite',
+      why: 'page cache, statements and connection of the SQLite file',
+      arena: 'native',
+      payloadBytesMax: SQLITE_CONNECTION_BYTES + (limits.cacheBytes ?? 2 * MIB),
+      shedAt: 'never',
+    }),
+    calls: term({
+      name: 'store.sqlite-calls',
+      why: 'calls that wait for the one before them',
+      entriesMax: limits.callsMax ?? 1_024,
+      shellBytes: 3 * PROMISE_BYTES,
+      shedAt: 'never',
+    }),
   }
 }
 
