@@ -1,20 +1,14 @@
-import assert from 'node:assert/strict'
-import test from 'node:test'
 import { withLedger } from '../../testing/index.ts'
-import { LOG, run, TOPIC } from './fixtures.ts'
-import { MemoryStore, type MemoryStoreLimits, memoryStoreTerms } from './index.ts'
+import { logStoreConformance } from './conformance.ts'
+import { MemoryStore, memoryStoreTerms } from './index.ts'
 
-test('smoke', async () => {
-  const terms = memoryStoreTerms({} as MemoryStoreLimits)
-  await withLedger(Object.values(terms), async (ledger, scope) => {
-    const store = scope.own('store', new MemoryStore({ ledger, terms, policy: 'lru-log' }))
-    assert.deepEqual(await store.append(TOPIC, run(0, 9)), Array(10).fill('kept'))
-    const page = await store.read(LOG, 0, 100, 1e6)
-    assert.deepEqual(
-      page.operations.map((each) => ({ ...each })),
-      run(0, 9),
-    )
-    assert.equal(await store.prune(LOG, 3), 3)
-    assert.equal((await store.logs(TOPIC))[0]?.from, 3)
-  })
+logStoreConformance({
+  name: 'MemoryStore',
+  modelRuns: 300,
+  with: (caps, use) => {
+    const terms = memoryStoreTerms(caps)
+    return withLedger(Object.values(terms), async (ledger, scope) => {
+      await use(scope.own('store', new MemoryStore({ ledger, terms })), ledger)
+    })
+  },
 })

@@ -1,22 +1,28 @@
-import assert from 'node:assert/strict'
-import { mkdtempSync } from 'node:fs'
-import test from 'node:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { withLedger } from '../../testing/index.ts'
-import { LOG, run, TOPIC } from './fixtures.ts'
+import { logStoreConformance } from './conformance.ts'
 import { SqliteStore, sqliteStoreTerms } from './index.ts'
 
-test('smoke', async () => {
-  const terms = sqliteStoreTerms()
-  await withLedger(Object.values(terms), async (ledger, scope) => {
-    const path = mkdtempSync('/tmp/weir-store-') + '/a/b.db'
-    const store = scope.own('store', await SqliteStore.open({ path, ledger, terms }))
-    assert.deepEqual(await store.append(TOPIC, run(0, 9)), Array(10).fill('kept'))
-    const page = await store.read(LOG, 0, 100, 1e6)
-    assert.deepEqual(
-      page.operations.map((each) => ({ ...each })),
-      run(0, 9),
-    )
-    assert.equal(await store.prune(LOG, 3), 3)
-    assert.equal((await store.logs(TOPIC))[0]?.from, 3)
-  })
+async function inDirectory(use: (directory: string) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'weir-store-'))
+  try {
+    await use(directory)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+logStoreConformance({
+  name: 'SqliteStore',
+  modelRuns: 40,
+  with: (limits, use) =>
+    inDirectory((directory) => {
+      const terms = sqliteStoreTerms()
+      return withLedger(Object.values(terms), async (ledger, scope) => {
+        const options = { path: join(directory, 'store.db'), ledger, terms, limits, sliceMs: 0 }
+        await use(scope.own('store', await SqliteStore.open(options)), ledger)
+      })
+    }),
 })
