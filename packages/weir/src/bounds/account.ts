@@ -6,7 +6,7 @@
  *
  * Memory: one object per open instance, capped by `instancesMax` of its term.
  */
-import { assert, WeirError } from '../runtime/index.ts'
+import { AssertionError, assert, WeirError } from '../runtime/index.ts'
 import { tableBytes } from './costs.ts'
 import type { TermState } from './ledger.ts'
 import type { Admission, Exit, Term } from './term.ts'
@@ -46,7 +46,7 @@ export class Account implements Disposable {
     return this.#bytes
   }
 
-  /** All that this instance costs: table, shells and, unless a pool pays them, the variable bytes. */
+  /** All that this instance costs: container and table, shells and, unless a pool pays them, the variable bytes. */
   get costBytes(): number {
     return (
       this.#tableBytes + this.#entries * this.term.shellBytes + (this.term.pool ? 0 : this.#bytes)
@@ -78,22 +78,24 @@ export class Account implements Disposable {
    * @returns `ok`, or what stood in the way. Allocates nothing.
    */
   take(bytes: number, entries = 0): Admission {
-    assert(!this.#closed, `${this.term.name}: take after close`)
-    const admission = this.#admit(bytes, entries)
-    if (admission !== 'ok') {
-      this.#state.refused(admission)
-      return admission
-    }
-    this.#apply(bytes, entries)
-    return 'ok'
+    return this.#charge(bytes, entries, this.#pressure() ?? this.#admit(bytes, entries))
+  }
+
+  /**
+   * As `take`, for a container that gave back at least as much a moment before: nothing grows, so memory pressure
+   * does not refuse it.
+   */
+  retake(bytes: number, entries = 0): Admission {
+    return this.#charge(bytes, entries, this.#admit(bytes, entries))
   }
 
   /** Gives back what was taken. Below zero is an assertion: somebody gave back twice. */
   give(bytes: number, entries = 0): void {
-    assert(
-      bytes >= 0 && entries >= 0 && this.#bytes >= bytes && this.#entries >= entries,
-      `${this.term.name}: gave back ${bytes} bytes and ${entries} entries of ${this.#bytes} and ${this.#entries}`,
-    )
+    if (!(bytes >= 0 && entries >= 0 && this.#bytes >= bytes && this.#entries >= entries)) {
+      throw new AssertionError(
+        `${this.term.name}: gave back ${bytes} bytes and ${entries} entries of ${this.#bytes} and ${this.#entries}`,
+      )
+    }
     this.#apply(-bytes, -entries)
   }
 
@@ -103,21 +105,41 @@ export class Account implements Disposable {
     if (admission !== 'ok') throw limitError(this, admission, bytes)
   }
 
-  /** Hands a charge on with the bytes that it stands for: taken there first, then given back here. */
+  /**
+   * Hands a charge on with the bytes that it stands for. What both accounts share, a pool or an owner, pays for it
+   * before and after and does not refuse it.
+   */
   move(bytes: number, to: Account, entries = 0): Admission {
-    const admission = to.take(bytes, entries)
+    const admission = to.#pressure() ?? to.#admit(bytes, entries, this)
+    // Given back first, or a full pool would hold the bytes twice for a moment.
     if (admission === 'ok') this.give(bytes, entries)
-    return admission
+    return to.#charge(bytes, entries, admission)
+  }
+
+  /** How many bytes must be given back, here or elsewhere, before this many fit; 0 when they do. */
+  shortBytes(bytes: number): number {
+    let short = Math.max(this.#bytes + bytes - this.term.payloadBytesMax, 0)
+    for (let owner: Account | undefined = this; owner; owner = owner.owner) {
+      short = Math.max(short, owner.heldBytes + bytes - owner.#ceilingBytes)
+    }
+    return Math.max(short, this.#state.poolShortBytes(bytes))
   }
 
   /** Opens an account of another term that this one owns; undefined when its `instancesMax` is reached. */
   open(term: Term, label = this.label): Account | undefined {
+    assert(!this.#closed, `${this.term.name}: open after close`)
     return this.#state.ledger.open(term, { label, owner: this })
   }
 
-  /** Counts an exit for the ledger; containers call it. */
-  exit(why: Exit): void {
-    this.#state.exited(why)
+  /** Counts exits for the ledger; containers call it. */
+  exit(why: Exit, entries = 1): void {
+    this.#state.exited(why, entries)
+  }
+
+  /** Counts a refusal that a container decided on by a cap of its own, such as values per key. */
+  refuse(): 'cap' {
+    this.#state.refused('cap')
+    return 'cap'
   }
 
   /**
@@ -133,18 +155,38 @@ export class Account implements Disposable {
     if (left.bytes > 0 || left.entries > 0) this.#state.leaked(this, left.bytes, left.entries)
   }
 
-  #admit(bytes: number, entries: number): Admission {
+  #pressure(): 'pressure' | undefined {
+    const shedAt = this.term.shedAt
+    return shedAt !== 'never' && this.#state.ledger.pressure.level >= shedAt
+      ? 'pressure'
+      : undefined
+  }
+
+  #admit(bytes: number, entries: number, from?: Account): Admission {
+    // Fractions would add up to a remainder that is never given back.
+    if (
+      !(Number.isSafeInteger(bytes) && bytes >= 0 && Number.isSafeInteger(entries) && entries >= 0)
+    ) {
+      throw new AssertionError(`${this.term.name}: took ${bytes} bytes and ${entries} entries`)
+    }
     const term = this.term
-    const shedAt = term.shedAt
-    if (shedAt !== 'never' && this.#state.ledger.pressure.level >= shedAt) return 'pressure'
     if (this.#entries + entries > term.entriesMax || this.#bytes + bytes > term.payloadBytesMax) {
       return 'cap'
     }
     for (let owner: Account | undefined = this; owner; owner = owner.owner) {
-      if (owner.heldBytes + bytes > owner.#ceilingBytes) return 'owner'
+      if (owner.heldBytes + bytes <= owner.#ceilingBytes) continue
+      if (!from || !isBelow(from, owner)) return 'owner'
     }
-    if (bytes > 0 && !this.#state.poolAdmits(bytes)) return 'pool'
+    const samePool = from !== undefined && from.#state.pool === this.#state.pool
+    if (bytes > 0 && !samePool && this.#state.poolShortBytes(bytes) > 0) return 'pool'
     return 'ok'
+  }
+
+  #charge(bytes: number, entries: number, admission: Admission): Admission {
+    if (this.#closed) throw new AssertionError(`${this.term.name}: take after close`)
+    if (admission === 'ok') this.#apply(bytes, entries)
+    else this.#state.refused(admission)
+    return admission
   }
 
   #apply(bytes: number, entries: number): void {
@@ -153,6 +195,11 @@ export class Account implements Disposable {
     for (let owner = this.owner; owner; owner = owner.owner) owner.#heldBelow += bytes
     this.#state.changed(bytes, entries)
   }
+}
+
+function isBelow(account: Account, owner: Account): boolean {
+  for (let at: Account | undefined = account; at; at = at.owner) if (at === owner) return true
+  return false
 }
 
 /** The error for an admission that was refused, with what to do. */

@@ -5,7 +5,7 @@
  * Memory: at most the entries and bytes of its term. Deleting and re-inserting to keep an order is quadratic in a V8
  * map, so the order is a linked list beside it.
  */
-import { assert } from '../runtime/index.ts'
+import { AssertionError, assert } from '../runtime/index.ts'
 import type { Account } from './account.ts'
 import type { Admission, Exit } from './term.ts'
 
@@ -18,9 +18,9 @@ export interface BoundedMapOptions<K, V> {
   readonly ttlMs?: number
   /** Milliseconds for the ttl, from the clock of the owner; needed with `ttlMs`. */
   readonly nowMs?: () => number
-  /** Called after the entry is gone and its charge given back. */
+  /** Called after the entry is gone and its charge given back. It may delete entries and must not set any. */
   onExit?(key: K, value: V, why: Exit): void
-  /** Whether an entry may be evicted now; at most 16 candidates are asked. Default: any. */
+  /** Whether an entry may be evicted now; the search ends after 16 that may not. Default: any. */
   evictable?(key: K, value: V): boolean
 }
 
@@ -33,7 +33,9 @@ interface Node<K, V> {
   newer: Node<K, V> | undefined
 }
 
-const EVICT_CANDIDATES_MAX = 16
+const UNEVICTABLE_MAX = 16
+/** In the place of an entry's bytes once it has left, for iterations that stand on it. */
+const GONE = -1
 
 export class BoundedMap<K, V> implements Disposable {
   readonly #account: Account
@@ -43,6 +45,7 @@ export class BoundedMap<K, V> implements Disposable {
   #oldest: Node<K, V> | undefined
   #newest: Node<K, V> | undefined
   #closed = false
+  #exiting = false
 
   constructor(account: Account, options: BoundedMapOptions<K, V> = {}) {
     assert(account.term.table === 'map', `${account.term.name} declares no map table`)
@@ -89,7 +92,10 @@ export class BoundedMap<K, V> implements Disposable {
    * @returns `ok`, or why the entry was not kept: the map is then as it was before.
    */
   set(key: K, value: V): Admission {
-    assert(!this.#closed, `${this.#account.term.name}: set after close`)
+    if (this.#closed || this.#exiting) {
+      const when = this.#closed ? 'after close' : 'within onExit'
+      throw new AssertionError(`${this.#account.term.name}: set ${when}`)
+    }
     const bytes = this.#options.bytesOf?.(key, value) ?? 0
     const present = this.#nodes.get(key)
     if (present) return this.#replace(present, value, bytes)
@@ -113,9 +119,8 @@ export class BoundedMap<K, V> implements Disposable {
   /** Changes what an entry is charged, for a value that grew or shrank. The entry stays in any case. */
   resize(key: K, bytes: number): Admission {
     const node = this.#nodes.get(key)
-    assert(node, `${this.#account.term.name}: resize of an absent key`)
-    const admission = this.#recharge(node, bytes)
-    return admission
+    assert(node, 'resize of an absent key')
+    return this.#recharge(node, bytes)
   }
 
   delete(key: K): boolean {
@@ -147,12 +152,17 @@ export class BoundedMap<K, V> implements Disposable {
     return removed
   }
 
-  /** Least recently used (or oldest) first; entries may be deleted while iterating. */
+  /**
+   * Least recently used (or oldest) first. Any entries may be deleted while iterating; what is read with `get` moves to
+   * the end, so an iteration reads with `peek`.
+   */
   *entries(): IterableIterator<[K, V]> {
     for (let node = this.#oldest; node; ) {
       const next: Node<K, V> | undefined = node.newer
       yield [node.key, node.value]
       node = next
+      // One that has left still knows its successor of then.
+      while (node?.bytes === GONE) node = node.newer
     }
   }
 
@@ -168,16 +178,28 @@ export class BoundedMap<K, V> implements Disposable {
     return this.entries()
   }
 
+  /** Removes all entries. An `onExit` that throws stops nothing; its error is thrown at the end. */
   clear(why: Exit = 'removed'): void {
-    while (this.#oldest) this.#remove(this.#oldest, why)
+    let failed: { readonly error: unknown } | undefined
+    while (this.#oldest) {
+      try {
+        this.#remove(this.#oldest, why)
+      } catch (error) {
+        failed ??= { error }
+      }
+    }
+    if (failed) throw failed.error
   }
 
   /** Empties the map and closes its account. */
   [Symbol.dispose](): void {
     if (this.#closed) return
-    this.clear('closed')
     this.#closed = true
-    this.#account[Symbol.dispose]()
+    try {
+      this.clear('closed')
+    } finally {
+      this.#account[Symbol.dispose]()
+    }
   }
 
   #replace(node: Node<K, V>, value: V, bytes: number): Admission {
@@ -188,8 +210,7 @@ export class BoundedMap<K, V> implements Disposable {
     node.expiresMs = this.#expiry()
     // A sweep stops at the first entry that lives, so the list stays in the order of expiry.
     if (this.#lru || this.#options.ttlMs !== undefined) this.#touch(node)
-    this.#account.exit('replaced')
-    this.#options.onExit?.(node.key, old, 'replaced')
+    this.#exit(node.key, old, 'replaced')
     return 'ok'
   }
 
@@ -198,6 +219,11 @@ export class BoundedMap<K, V> implements Disposable {
     if (more > 0) {
       const admission = this.#admit(more, 0, node)
       if (admission !== 'ok') return admission
+      if (node.bytes === GONE) {
+        // An onExit has deleted it while room was made.
+        this.#account.give(more)
+        return 'cap'
+      }
     } else if (more < 0) this.#account.give(-more)
     node.bytes = bytes
     return 'ok'
@@ -206,9 +232,8 @@ export class BoundedMap<K, V> implements Disposable {
   #admit(bytes: number, entries: number, keep: Node<K, V> | undefined): Admission {
     let admission = this.#account.take(bytes, entries)
     if (admission === 'ok' || this.#account.term.overflow !== 'evict') return admission
-    // What can never fit must not empty the map first.
-    if (bytes > this.#account.term.payloadBytesMax) return admission
     // Under pressure nothing may grow, and evicting for a refused entry would let a peer empty the map.
+    if (admission === 'pressure' || !this.#evictingHelps(bytes, entries, keep)) return admission
     while (admission !== 'ok' && admission !== 'pressure') {
       const victim = this.#victim(keep)
       if (!victim) return admission
@@ -218,14 +243,33 @@ export class BoundedMap<K, V> implements Disposable {
     return admission
   }
 
+  /** Whether there is enough to evict: what cannot fit in the end must not cost other entries first. */
+  #evictingHelps(bytes: number, entries: number, keep: Node<K, V> | undefined): boolean {
+    let shortBytes = this.#account.shortBytes(bytes)
+    let shortEntries = this.#account.entries + entries - this.#account.term.entriesMax
+    let passed = 0
+    for (let node = this.#oldest; node && passed < UNEVICTABLE_MAX; node = node.newer) {
+      if (!this.#mayEvict(node, keep)) passed++
+      else {
+        shortBytes -= node.bytes
+        shortEntries--
+      }
+      if (shortBytes <= 0 && shortEntries <= 0) return true
+    }
+    return false
+  }
+
   #victim(keep: Node<K, V> | undefined): Node<K, V> | undefined {
-    let asked = 0
-    for (let node = this.#oldest; node && asked < EVICT_CANDIDATES_MAX; node = node.newer) {
-      if (node === keep) continue
-      asked++
-      if (this.#options.evictable?.(node.key, node.value) ?? true) return node
+    let passed = 0
+    for (let node = this.#oldest; node && passed < UNEVICTABLE_MAX; node = node.newer) {
+      if (this.#mayEvict(node, keep)) return node
+      passed++
     }
     return undefined
+  }
+
+  #mayEvict(node: Node<K, V>, keep: Node<K, V> | undefined): boolean {
+    return node !== keep && (this.#options.evictable?.(node.key, node.value) ?? true)
   }
 
   #live(key: K): Node<K, V> | undefined {
@@ -258,8 +302,21 @@ export class BoundedMap<K, V> implements Disposable {
     else this.#oldest = node.newer
     if (node.newer) node.newer.older = node.older
     else this.#newest = node.older
-    this.#account.give(node.bytes, 1)
+    const bytes = node.bytes
+    node.bytes = GONE
+    this.#account.give(bytes, 1)
+    this.#exit(node.key, node.value, why)
+  }
+
+  #exit(key: K, value: V, why: Exit): void {
     this.#account.exit(why)
-    this.#options.onExit?.(node.key, node.value, why)
+    if (!this.#options.onExit) return
+    const outer = this.#exiting
+    this.#exiting = true
+    try {
+      this.#options.onExit(key, value, why)
+    } finally {
+      this.#exiting = outer
+    }
   }
 }

@@ -1,12 +1,12 @@
 /**
- * A RingQueue between a producer that may wait and one consumer that iterates.
+ * A RingQueue between producers that may wait and one consumer that iterates.
  *
  * Ending: `close` lets the consumer take what is queued and then ends the iteration; `fail` ends it with an error;
  * leaving the iteration early disposes the channel, which wakes every waiting producer with `CLOSED`.
  *
- * Memory: the queue's; at most `waitersMax` producers wait.
+ * Memory: the queue's; at most `waitersMax` producers wait, each with the one value that it brought.
  */
-import { assert, onAbort, WeirError } from '../runtime/index.ts'
+import { abortError, assert, onAbort, throwIfAborted, WeirError } from '../runtime/index.ts'
 import { type Account, limitError } from './account.ts'
 import { RingQueue, type RingQueueOptions } from './ring-queue.ts'
 import type { Admission } from './term.ts'
@@ -29,9 +29,10 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
   readonly #waitersMax: number
   #consumer: (() => void) | undefined
   #waiters: Waiter | undefined
+  /** Producers in `send` that have not added their value yet: those in the list and those just woken. */
   #waiting = 0
   #ended = false
-  #error: unknown
+  #failure: { readonly error: unknown } | undefined
   #disposed = false
 
   constructor(account: Account, options: ChannelOptions<T> = {}) {
@@ -44,6 +45,7 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
     return this.#queue.size
   }
 
+  /** How many values were refused by `push` or dropped; one that waits in `send` is not lost. */
   get lost(): number {
     return this.#queue.lost
   }
@@ -61,28 +63,44 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
   }
 
   /**
-   * Adds, waiting for room.
+   * Adds, waiting for room. Producers are served in the order in which they came.
    *
-   * @throws {WeirError} `CLOSED` when the channel or the signal ends first, `LIMIT` when the value can never fit
-   *   or too many producers wait.
+   * @throws {WeirError} `CLOSED` when the channel or the signal ends first; `LIMIT` when the value can never fit, when
+   *   too many producers wait, or when nothing is queued here, so that no reading can make room: the pool, the owner
+   *   or memory pressure stand in the way.
    */
   async send(value: T, signal?: AbortSignal): Promise<void> {
-    while (true) {
+    throwIfAborted(signal)
+    // Whoever comes while others wait stands behind them.
+    let wait = this.#waiting > 0
+    for (let first = true; ; first = false) {
       if (this.closed) throw new WeirError('CLOSED', 'the channel is closed')
-      const admission = this.push(value)
-      if (admission === 'ok') return
-      const bytes = this.#options.bytesOf?.(value) ?? 0
-      const account = this.#queue.account
-      const never = bytes > account.term.payloadBytesMax || account.term.entriesMax === 0
-      if (never || this.#waiting >= this.#waitersMax) throw limitError(account, admission, bytes)
-      await this.#room(signal)
+      if (!wait) {
+        const admission = this.#queue.offer(value)
+        if (admission === 'ok') {
+          this.#wakeConsumer()
+          // There may be room for the next one as well.
+          if (!first) this.#wakeProducer()
+          return
+        }
+        if (this.#queue.size === 0) {
+          // The next one may be smaller, and nobody else will wake it.
+          if (!first) this.#wakeProducer()
+          throw this.#refused(admission, value)
+        }
+      }
+      if (first && this.#waiting >= this.#waitersMax) throw this.#refused('cap', value)
+      // One that was woken and did not fit goes on waiting at the head.
+      await this.#room(signal, first)
+      wait = false
     }
   }
 
   /** Takes without waiting. */
   shift(): T | undefined {
+    const before = this.#queue.size
     const value = this.#queue.shift()
-    if (value !== undefined) this.#wakeProducer()
+    if (before > 0) this.#wakeProducer()
     return value
   }
 
@@ -90,9 +108,9 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
     assert(!this.#consumer, 'a channel has one consumer')
     while (true) {
       if (this.#queue.size > 0) return { value: this.shift() as T, done: false }
-      if (this.#error !== undefined) {
-        const error = this.#error
-        this.#error = undefined
+      if (this.#failure) {
+        const { error } = this.#failure
+        this.#failure = undefined
         this[Symbol.dispose]()
         throw error
       }
@@ -120,13 +138,13 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
     this.#ended = true
     this.#wakeConsumer()
     this.#wakeAllProducers()
-    if (this.#queue.size === 0 && this.#error === undefined) this[Symbol.dispose]()
+    if (this.#queue.size === 0 && !this.#failure) this[Symbol.dispose]()
   }
 
   /** As `close`, and the iteration ends with this error after what is queued. */
   fail(error: unknown): void {
     if (this.closed) return
-    this.#error = error
+    this.#failure = { error }
     this.#ended = true
     this.#wakeConsumer()
     this.#wakeAllProducers()
@@ -136,43 +154,54 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
   [Symbol.dispose](): void {
     if (this.#disposed) return
     this.#disposed = true
-    this.#queue[Symbol.dispose]()
-    this.#wakeConsumer()
-    this.#wakeAllProducers()
-    this.#options.onClose?.()
+    this.#failure = undefined
+    try {
+      this.#queue[Symbol.dispose]()
+    } finally {
+      this.#wakeConsumer()
+      this.#wakeAllProducers()
+      this.#options.onClose?.()
+    }
   }
 
-  async #room(signal: AbortSignal | undefined): Promise<void> {
-    const waiter: Waiter = { wake: () => {}, next: undefined }
-    let aborted = false
+  #refused(admission: Admission, value: T): WeirError {
+    return limitError(this.#queue.account, admission, this.#options.bytesOf?.(value) ?? 0)
+  }
+
+  /** Waits until a value was taken. @throws {WeirError} `CLOSED` when the signal is aborted first. */
+  async #room(signal: AbortSignal | undefined, atTail: boolean): Promise<void> {
     this.#waiting++
-    await new Promise<void>((resolve) => {
-      ;(waiter as { wake: () => void }).wake = resolve
-      const listener = onAbort(signal, () => {
-        aborted = true
-        resolve()
+    try {
+      await new Promise<void>((resolve, reject) => {
+        if (signal?.aborted) return reject(abortError(signal))
+        const waiter: Waiter = {
+          wake: () => {
+            listener[Symbol.dispose]()
+            resolve()
+          },
+          next: undefined,
+        }
+        const listener = onAbort(signal, () => {
+          // At once: a wake-up that goes to one who has left would be lost for the one behind.
+          this.#forget(waiter)
+          reject(abortError(signal!))
+        })
+        this.#enter(waiter, atTail)
       })
-      const wake = resolve
-      ;(waiter as { wake: () => void }).wake = () => {
-        listener[Symbol.dispose]()
-        wake()
-      }
-      this.#append(waiter)
-    })
-    this.#waiting--
-    if (aborted) {
-      this.#forget(waiter)
-      throw new WeirError('CLOSED', 'the wait for room was aborted', { cause: signal?.reason })
+    } finally {
+      this.#waiting--
     }
   }
 
-  #append(waiter: Waiter): void {
-    if (!this.#waiters) this.#waiters = waiter
-    else {
-      let last = this.#waiters
-      while (last.next) last = last.next
-      last.next = waiter
+  #enter(waiter: Waiter, atTail: boolean): void {
+    let last = this.#waiters
+    if (!last || !atTail) {
+      waiter.next = last
+      this.#waiters = waiter
+      return
     }
+    while (last.next) last = last.next
+    last.next = waiter
   }
 
   #forget(waiter: Waiter): void {

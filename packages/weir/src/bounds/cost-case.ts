@@ -18,6 +18,6 @@ export interface CostCase {
    * two fillings share a string or a buffer.
    */
   fill(account: Account, index: number): unknown
-  /** How many accounts are filled. Default: as many as plan at least 4 MiB (native: 32 MiB). */
+  /** How many accounts are filled. Default: as many as plan at least 16 MiB (native: 32 MiB). */
   readonly instances?: number
 }

@@ -2,15 +2,15 @@
  * Remembers 32-byte ids in two generations of packed bytes: when the young one is full, or on `rotate`, it becomes
  * the old one and the old one is forgotten. Between `capacity` and twice as many ids are remembered.
  *
- * Memory: 80 bytes per entry of its term, in pages that are committed as they fill; nothing per id on the heap. The
- * entries of the account are those of the pages that were committed.
+ * Memory: `ID_BYTES` per entry of its term, in pages that are committed as they fill; nothing per id on the heap.
+ * Slabs are planned and charged in full, whatever is committed.
  */
-import { assert, type Random } from '../runtime/index.ts'
+import { AssertionError, assert, type Random } from '../runtime/index.ts'
 import type { Account } from './account.ts'
-import { powerOfTwo } from './costs.ts'
+import { ID_BYTES, powerOfTwo } from './costs.ts'
 
 const ID_LENGTH = 32
-const PAGE_IDS = 128
+const PAGE_IDS_MAX = 128
 
 interface Generation {
   readonly slots: Int32Array
@@ -21,6 +21,7 @@ interface Generation {
 export class IdSet implements Disposable {
   readonly #account: Account
   readonly #capacity: number
+  readonly #pageIds: number
   readonly #mask: number
   readonly #seed: number
   #young: Generation
@@ -28,18 +29,25 @@ export class IdSet implements Disposable {
   #closed = false
 
   /**
-   * @param account its term's `entriesMax` is the capacity of one generation, `shellBytes` must be `ID_BYTES`.
+   * @param account its term's `entriesMax` is the capacity of one generation, a power of two; its `shellBytes` must
+   *   be at least `ID_BYTES`.
    * @param random seeds the placement, so that a peer cannot choose ids that collide.
    */
   constructor(account: Account, random: Random) {
     assert(account.term.table === 'slab', `${account.term.name} declares no slab table`)
+    assert(account.term.shellBytes >= ID_BYTES, `${account.term.name} plans too little for an id`)
     this.#account = account
     this.#capacity = account.term.entriesMax
-    this.#mask = powerOfTwo(this.#capacity * 2) - 1
+    // The slot table is twice the capacity rounded up, so anything else would cost more than is planned.
+    assert(
+      this.#capacity > 0 && powerOfTwo(this.#capacity) === this.#capacity,
+      `${account.term.name}: ${this.#capacity} entries are no power of two`,
+    )
+    this.#pageIds = Math.min(PAGE_IDS_MAX, this.#capacity)
+    this.#mask = this.#capacity * 2 - 1
     this.#seed = random.below(2 ** 32)
     this.#young = this.#generation()
     this.#old = this.#generation()
-    // Slabs are planned and charged in full; pages only decide when the bytes are really there.
     account.require(0, this.#capacity)
   }
 
@@ -50,7 +58,7 @@ export class IdSet implements Disposable {
 
   /** Remembers an id of 32 bytes. @returns whether it was there already. */
   add(id: Uint8Array): 'new' | 'seen' {
-    assert(!this.#closed, `${this.#account.term.name}: add after close`)
+    if (this.#closed) throw new AssertionError(`${this.#account.term.name}: add after close`)
     assert(id.length === ID_LENGTH, 'an id has 32 bytes')
     if (this.#find(this.#old, id) >= 0) return 'seen'
     const slot = this.#find(this.#young, id)
@@ -63,22 +71,28 @@ export class IdSet implements Disposable {
   }
 
   has(id: Uint8Array): boolean {
+    assert(id.length === ID_LENGTH, 'an id has 32 bytes')
+    if (this.#closed) return false
     return this.#find(this.#young, id) >= 0 || this.#find(this.#old, id) >= 0
   }
 
   /** Forgets the old generation; the young one becomes old. */
   rotate(): void {
+    if (this.#closed) throw new AssertionError(`${this.#account.term.name}: rotate after close`)
     const reused = this.#old
+    this.#account.exit('expired', reused.count)
     this.#old = this.#young
     reused.slots.fill(0)
     reused.count = 0
     this.#young = reused
-    this.#account.exit('expired')
   }
 
   [Symbol.dispose](): void {
     if (this.#closed) return
     this.#closed = true
+    this.#account.exit('closed', this.size)
+    // Whoever still holds the handle must not hold the pages.
+    this.#young = this.#old = { slots: new Int32Array(0), pages: [], count: 0 }
     this.#account.give(0, this.#capacity)
     this.#account[Symbol.dispose]()
   }
@@ -86,7 +100,7 @@ export class IdSet implements Disposable {
   #generation(): Generation {
     return {
       slots: new Int32Array(this.#mask + 1),
-      pages: new Array(Math.ceil(this.#capacity / PAGE_IDS)),
+      pages: new Array(this.#capacity / this.#pageIds),
       count: 0,
     }
   }
@@ -104,15 +118,15 @@ export class IdSet implements Disposable {
 
   #insert(generation: Generation, id: Uint8Array, slot: number): void {
     const index = generation.count++
-    const page = Math.floor(index / PAGE_IDS)
-    const bytes = (generation.pages[page] ??= new Uint8Array(PAGE_IDS * ID_LENGTH))
-    bytes.set(id, (index % PAGE_IDS) * ID_LENGTH)
+    const page = Math.floor(index / this.#pageIds)
+    const bytes = (generation.pages[page] ??= new Uint8Array(this.#pageIds * ID_LENGTH))
+    bytes.set(id, (index % this.#pageIds) * ID_LENGTH)
     generation.slots[slot] = index + 1
   }
 
   #equals(generation: Generation, index: number, id: Uint8Array): boolean {
-    const page = generation.pages[Math.floor(index / PAGE_IDS)]!
-    const start = (index % PAGE_IDS) * ID_LENGTH
+    const page = generation.pages[Math.floor(index / this.#pageIds)]!
+    const start = (index % this.#pageIds) * ID_LENGTH
     for (let at = 0; at < ID_LENGTH; at++) if (page[start + at] !== id[at]) return false
     return true
   }

@@ -21,7 +21,7 @@ export interface LedgerRow {
   readonly term: Term
   readonly instances: number
   readonly entries: number
-  /** Variable bytes, of all instances together. */
+  /** Variable bytes, of all instances together; a pool's row has those of its members too. */
   readonly bytes: number
   /** All that the term costs now, in the plan's measure. */
   readonly costBytes: number
@@ -46,6 +46,7 @@ export class Ledger {
   readonly #counters: Counters | undefined
   readonly #states: ReadonlyMap<Term, TermState>
   #costBytes = 0
+  #peakCostBytes = 0
 
   constructor(plan: Plan, options: LedgerOptions = {}) {
     this.plan = plan
@@ -60,7 +61,11 @@ export class Ledger {
     const states = new Map<Term, TermState>()
     for (const row of plan.rows) states.set(row.term, new TermState(this, row.term, row.bytes))
     for (const state of states.values()) {
-      if (state.term.pool) state.pool = states.get(state.term.pool)
+      if (!state.term.pool) continue
+      const pool = states.get(state.term.pool)!
+      state.pool = pool
+      // Who takes from the pool's own account shares it with its members.
+      pool.pool = pool
     }
     this.#states = states
   }
@@ -70,13 +75,18 @@ export class Ledger {
     return this.#costBytes
   }
 
+  /** The most that the accounts have held at one time. */
+  get peakCostBytes(): number {
+    return this.#peakCostBytes
+  }
+
   /**
    * Opens an account.
    *
    * @returns undefined when `instancesMax` accounts of the term are open.
    */
   open(term: Term, options: OpenOptions = {}): Account | undefined {
-    return this.#state(term).open((options.label ?? '').slice(0, 64), options.owner)
+    return this.#state(term).open(shortLabel(options.label ?? ''), options.owner)
   }
 
   /** Opens an account where the plan guarantees one. @throws {WeirError} `LIMIT` when all are open. */
@@ -102,10 +112,11 @@ export class Ledger {
     for (const state of this.#states.values()) yield state.row()
   }
 
-  /** The accounts of a term that hold most, heaviest first: whom to cut off. */
+  /** The accounts of a term that hold most, with what they own, heaviest first: whom to cut off. */
   holders(term: Term, most: number): Account[] {
+    const weight = (account: Account) => account.heldBytes + account.entries * term.shellBytes
     const all = [...this.#state(term).accounts()]
-    return all.sort((a, b) => b.heldBytes - a.heldBytes).slice(0, most)
+    return all.sort((a, b) => weight(b) - weight(a)).slice(0, most)
   }
 
   /** Names of what is still held; empty after an orderly close. */
@@ -137,6 +148,7 @@ export class Ledger {
   /** @internal */
   adjust(bytes: number): void {
     this.#costBytes += bytes
+    if (this.#costBytes > this.#peakCostBytes) this.#peakCostBytes = this.#costBytes
     this.pressure.accounts(this.#costBytes)
   }
 
@@ -151,11 +163,20 @@ export class Ledger {
   }
 }
 
+const LABEL_CHARS_MAX = 64
+
+function shortLabel(label: string): string {
+  if (label.length <= LABEL_CHARS_MAX) return label
+  // A copy: what `slice` returns would keep the whole text alive.
+  return Buffer.from(label.slice(0, LABEL_CHARS_MAX)).toString()
+}
+
 /** @internal Sums of one term. */
 export class TermState {
   readonly ledger: Ledger
   readonly term: Term
   readonly #plannedBytes: number
+  /** Who pays the variable bytes; of a pool with members, the pool itself. */
   pool: TermState | undefined
   #head: Account | undefined
   #instances = 0
@@ -207,16 +228,23 @@ export class TermState {
     this.ledger.reportLeak(account, bytes, entries)
   }
 
-  poolAdmits(bytes: number): boolean {
+  /** How many bytes the pool lacks for this many more; 0 without a pool. */
+  poolShortBytes(bytes: number): number {
     const pool = this.pool
-    return !pool || pool.#bytes + pool.#pooledBytes + bytes <= pool.term.payloadBytesMax
+    if (!pool) return 0
+    const freeBytes = pool.term.instancesMax * pool.term.payloadBytesMax - pool.heldBytes
+    return Math.max(bytes - freeBytes, 0)
+  }
+
+  get heldBytes(): number {
+    return this.#bytes + this.#pooledBytes
   }
 
   changed(bytes: number, entries: number): void {
     this.#bytes += bytes
     this.#entries += entries
     const shells = entries * this.term.shellBytes
-    if (this.pool) {
+    if (this.pool && this.pool !== this) {
       this.pool.#pooledBytes += bytes
       this.pool.#cost(bytes)
       if (shells !== 0) this.#cost(shells)
@@ -227,8 +255,8 @@ export class TermState {
     this.#refused[admission]++
   }
 
-  exited(why: Exit): void {
-    this.#exits[why]++
+  exited(why: Exit, entries: number): void {
+    this.#exits[why] += entries
   }
 
   #cost(bytes: number): void {
@@ -242,7 +270,7 @@ export class TermState {
       term: this.term,
       instances: this.#instances,
       entries: this.#entries,
-      bytes: this.#bytes + this.#pooledBytes,
+      bytes: this.heldBytes,
       costBytes: this.#costBytes,
       peakCostBytes: this.#peak,
       plannedBytes: this.#plannedBytes,

@@ -4,13 +4,16 @@
  *
  * Memory: the entries of its term count values; `shellBytes` must cover a value and, at worst, a key of its own.
  */
-import { assert } from '../runtime/index.ts'
+import { AssertionError, assert } from '../runtime/index.ts'
 import type { Account } from './account.ts'
 import type { Admission, Exit } from './term.ts'
 
 export interface MultiMapOptions<K, V> {
+  /** How many values one key may have; a further one is refused as `cap`. */
   readonly valuesPerKeyMax: number
+  /** Variable bytes of a value with its share of the key, fixed when it enters. Default 0. */
   bytesOf?(key: K, value: V): number
+  /** Called after the value is gone and its charge given back. */
   onExit?(key: K, value: V, why: Exit): void
 }
 
@@ -39,10 +42,10 @@ export class MultiMap<K, V> implements Disposable {
 
   /** Adds a value under a key; adding it again changes nothing and is `ok`. */
   add(key: K, value: V): Admission {
-    assert(!this.#closed, `${this.#account.term.name}: add after close`)
+    if (this.#closed) throw new AssertionError(`${this.#account.term.name}: add after close`)
     const values = this.#keys.get(key)
     if (values?.has(value)) return 'ok'
-    if (values && values.size >= this.#options.valuesPerKeyMax) return 'cap'
+    if ((values?.size ?? 0) >= this.#options.valuesPerKeyMax) return this.#account.refuse()
     const bytes = this.#options.bytesOf?.(key, value) ?? 0
     const admission = this.#account.take(bytes, 1)
     if (admission !== 'ok') return admission
@@ -67,7 +70,11 @@ export class MultiMap<K, V> implements Disposable {
     const values = this.#keys.get(key)
     if (!values) return false
     if (value !== undefined) return this.#remove(key, values, value, 'removed')
-    for (const each of [...values.keys()]) this.#remove(key, values, each, 'removed')
+    for (const each of [...values.keys()]) {
+      // Looked up again: an onExit may have removed the rest, and added the key anew.
+      const left = this.#keys.get(key)
+      if (left) this.#remove(key, left, each, 'removed')
+    }
     return true
   }
 
@@ -85,17 +92,28 @@ export class MultiMap<K, V> implements Disposable {
     for (const [key, values] of this.#keys) for (const value of values.keys()) yield [key, value]
   }
 
+  /** Removes all values. An `onExit` that throws stops nothing; its error is thrown at the end. */
   clear(why: Exit = 'removed'): void {
-    for (const [key, values] of [...this.#keys]) {
-      for (const value of [...values.keys()]) this.#remove(key, values, value, why)
+    let failed: { readonly error: unknown } | undefined
+    for (const [key, value] of [...this]) {
+      try {
+        const values = this.#keys.get(key)
+        if (values) this.#remove(key, values, value, why)
+      } catch (error) {
+        failed ??= { error }
+      }
     }
+    if (failed) throw failed.error
   }
 
   [Symbol.dispose](): void {
     if (this.#closed) return
-    this.clear('closed')
     this.#closed = true
-    this.#account[Symbol.dispose]()
+    try {
+      this.clear('closed')
+    } finally {
+      this.#account[Symbol.dispose]()
+    }
   }
 
   #remove(key: K, values: Map<V, number>, value: V, why: Exit): boolean {

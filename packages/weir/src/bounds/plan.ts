@@ -3,7 +3,7 @@
  *
  * bytes of a term = instancesMax x (table + entriesMax x shell + payload), payload counted by the pool when there is one.
  */
-import { WeirError } from '../runtime/index.ts'
+import { assert, WeirError } from '../runtime/index.ts'
 import { tableBytes } from './costs.ts'
 import type { Term } from './term.ts'
 
@@ -45,6 +45,7 @@ const MIB = 1024 * 1024
  * @throws {WeirError} `PLAN_TOO_LARGE` with the three largest rows and the missing bytes.
  */
 export function planMemory(terms: Iterable<Term>, options: PlanOptions): Plan {
+  assert(options.limitBytes > 0, `the memory limit is ${options.limitBytes}`)
   const rows = collect(terms)
   const sum = (arena?: Term['arena']) =>
     rows.reduce((total, row) => total + (!arena || row.term.arena === arena ? row.bytes : 0), 0)
@@ -84,10 +85,7 @@ export function planMemory(terms: Iterable<Term>, options: PlanOptions): Plan {
 export function termBytes(term: Term): number {
   const payload = term.pool ? 0 : term.payloadBytesMax
   const entries = term.entriesMax * term.shellBytes
-  return (
-    term.instancesMax *
-    (tableBytes(term.entriesMax, term.table) * (term.table === 'none' ? 0 : 1) + entries + payload)
-  )
+  return term.instancesMax * (tableBytes(term.entriesMax, term.table) + entries + payload)
 }
 
 function collect(terms: Iterable<Term>): PlanRow[] {

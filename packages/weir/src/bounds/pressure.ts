@@ -23,6 +23,8 @@ export type PressureListener = (level: Level, previous: Level) => void
 
 const ENTER = Object.freeze([0, 0.7, 0.85, 0.95])
 const LEAVE_BELOW = 0.1
+/** Listeners that shed and grow in turn must not keep each other busy for ever; the next change goes on from there. */
+const SETTLE_ROUNDS_MAX = 8
 
 interface ListenerNode {
   readonly listener: PressureListener
@@ -43,6 +45,7 @@ export class Pressure {
   #processLevel: Level = 0
   #processCauses: readonly PressureCause[] = Object.freeze([])
   #level: Level = 0
+  #settling = false
   #listeners: ListenerNode | undefined
 
   constructor(options: PressureOptions) {
@@ -110,8 +113,21 @@ export class Pressure {
   }
 
   #settle(): void {
-    const level = Math.max(this.#accountLevel, this.#processLevel) as Level
-    if (level === this.#level) return
+    // A listener that sheds changes the level while the others are still being told: they are told again, in order.
+    if (this.#settling) return
+    this.#settling = true
+    try {
+      for (let round = 0; round < SETTLE_ROUNDS_MAX; round++) {
+        const level = Math.max(this.#accountLevel, this.#processLevel) as Level
+        if (level === this.#level) return
+        this.#change(level)
+      }
+    } finally {
+      this.#settling = false
+    }
+  }
+
+  #change(level: Level): void {
     const previous = this.#level
     this.#level = level
     this.#counters?.counter('pressure_changes_total', 'Changes of the memory pressure level.').add()

@@ -2,15 +2,15 @@
  * Reads what the process really uses and tells the pressure. A reading that asks for a higher level is checked once
  * more after a forced collection, at most every ten seconds, because the heap also holds what is already dead.
  */
-import { readFileSync } from 'node:fs'
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { type Clock, type Instant, msBetween } from '../runtime/index.ts'
+import { cgroupWorkingSet, findCgroup, type ReadText } from './cgroup.ts'
 import type { Plan } from './plan.ts'
 import type { Pressure, PressureCause } from './pressure.ts'
 
 export interface ProcessReadings {
-  /** Old space, in bytes. */
+  /** The old generation with its large objects, in bytes. */
   readonly oldSpaceBytes: number
   readonly oldSpaceLimitBytes: number
   readonly arrayBuffersBytes: number
@@ -73,46 +73,44 @@ export class ProcessMemory {
 }
 
 /** What this process uses now, beside the shares that the plan gives to each arena. */
-export function readProcess(plan: Plan): ProcessReadings {
+export function readProcess(plan: Plan, read?: ReadText): ProcessReadings {
   const usage = process.memoryUsage()
-  const old = getHeapSpaceStatistics().find((space) => space.space_name === 'old_space')
   const buffers = plan.rows.reduce(
     (sum, row) => sum + (row.term.arena === 'buffers' ? row.bytes : 0),
     0,
   )
   const spareBytes = Math.max(plan.limitBytes - plan.totalBytes, 0)
   return {
-    oldSpaceBytes: old?.space_used_size ?? usage.heapUsed,
+    oldSpaceBytes: oldSpaceBytes(),
     oldSpaceLimitBytes: getHeapStatistics().heap_size_limit,
     arrayBuffersBytes: usage.arrayBuffers,
     // Heap rows hold byte arrays too; only what exceeds all planned accounts is a sign of its own.
     arrayBuffersLimitBytes:
       Math.max(buffers * 1.125, plan.accountBytes) + spareBytes / 2 + 8 * 2 ** 20,
-    workingSetBytes: workingSetBytes(usage.rss),
+    workingSetBytes: workingSetBytes(plan.limitBytes, usage.rss, read),
     limitBytes: plan.limitBytes,
   }
 }
 
-/** The cgroup's usage less inactive file pages when the process has one of its own with a limit, else the RSS. */
-export function workingSetBytes(rssBytes: number): number {
-  const usage = readNumber('/sys/fs/cgroup/memory.current')
-  const limit = readNumber('/sys/fs/cgroup/memory.max')
-  if (usage === undefined || limit === undefined) return rssBytes
-  const inactive = /^inactive_file (\d+)$/m.exec(readText('/sys/fs/cgroup/memory.stat') ?? '')
-  return usage - Number(inactive?.[1] ?? 0)
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return undefined
+/** All that the flag for old space limits: also large objects, where the tables of maps lie, and code. */
+function oldSpaceBytes(): number {
+  let bytes = 0
+  for (const space of getHeapSpaceStatistics()) {
+    if (!YOUNG_OR_SHARED.test(space.space_name)) bytes += space.space_used_size
   }
+  return bytes
 }
 
-function readNumber(path: string): number | undefined {
-  const text = readText(path)?.trim()
-  return text && /^\d+$/.test(text) ? Number(text) : undefined
+const YOUNG_OR_SHARED = /^(new_|read_only_|shared_)/
+
+/**
+ * The working set of the cgroup when it is the cgroup that limits us, else the RSS: a group with more room than our
+ * limit may hold others, and what they use is not ours.
+ */
+function workingSetBytes(limitBytes: number, rssBytes: number, read?: ReadText): number {
+  const group = findCgroup(read)
+  if (!group || group.limitBytes > limitBytes) return rssBytes
+  return cgroupWorkingSet(group, read) ?? rssBytes
 }
 
 let collector: (() => void) | undefined

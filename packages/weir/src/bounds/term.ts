@@ -47,7 +47,7 @@ export interface TermOptions {
   readonly table?: Table
   readonly shellBytes?: number
   readonly payloadBytesMax?: number
-  readonly pool?: Term
+  readonly pool?: Term | undefined
   readonly overflow?: Overflow
   readonly shedAt?: 1 | 2 | 3 | 'never'
 }
