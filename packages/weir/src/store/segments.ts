@@ -302,12 +302,14 @@ export class Segments implements Disposable {
     return newest !== undefined && newest.end + size <= newest.bytes.length
   }
 
-  /** Doubling: a log of one operation stays small, a long one wastes little on shells and ends of segments. */
+  /**
+   * A quarter of what the log has, so that a small log wastes little and a long one has few segments, and a whole
+   * number of operations of this size, for most operations of a log are alike.
+   */
   #preferred(size: number): number {
-    const newest = this.#newest
-    if (!newest) return size
-    const grown = Math.max(2 * newest.bytes.length, SEGMENT_BYTES_MIN)
-    return Math.max(size, Math.min(grown, this.#segmentBytes))
+    if (!this.#newest) return size
+    const grown = Math.max(this.#account.bytes / 4, SEGMENT_BYTES_MIN)
+    return Math.max(1, Math.floor(Math.min(grown, this.#segmentBytes) / size)) * size
   }
 
   #charge(bytes: number): Admission {
