@@ -80,3 +80,16 @@ fn body_bytes(size: usize, seed: u32) -> Vec<u8> {
         .extend((0..content).map(|index| (index as u32).wrapping_mul(31).wrapping_add(seed) as u8));
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::body_bytes;
+
+    #[test]
+    fn body_has_the_size_asked_for_where_cbor_allows_it() {
+        for size in (0..300).chain([1_024, 65_538, 65_541, 70_000]) {
+            let missing = if [25, 258].contains(&size) { 1 } else { 0 };
+            assert_eq!(body_bytes(size, 7).len(), size - missing);
+        }
+    }
+}

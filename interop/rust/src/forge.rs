@@ -46,13 +46,18 @@ pub async fn run(options: &Options) -> Outcome<()> {
 
 /// Runs the forged session, then waits for the verdict of the peer.
 async fn watch_session(options: &Options, connection: Connection, is_initiator: bool) {
+    // Held to the end: dropping a stream finishes it, and that would be one more fault.
+    let mut held = None;
     let remote = connection.remote_id().to_string();
     event!("connected", "remote": remote);
     let start = Instant::now();
     let talk = talk(options, &connection, is_initiator);
     tokio::select! {
-        result = talk => if let Err(error) = result {
-            event!("talk_failed", "remote": remote, "error": error.to_string());
+        result = talk => match result {
+            Ok(tx) => held = Some(tx),
+            Err(error) => {
+                event!("talk_failed", "remote": remote, "error": error.to_string());
+            }
         },
         _ = connection.closed() => {}
     }
@@ -64,9 +69,14 @@ async fn watch_session(options: &Options, connection: Connection, is_initiator: 
             connection.close(VarInt::from_u32(0), b"forged session over");
         }
     }
+    drop(held);
 }
 
-async fn talk(options: &Options, connection: &Connection, is_initiator: bool) -> Outcome<()> {
+async fn talk(
+    options: &Options,
+    connection: &Connection,
+    is_initiator: bool,
+) -> Outcome<SendStream> {
     let (tx, rx) = if is_initiator {
         let (mut tx, mut rx) = connection.open_bi().await?;
         write_message(&mut tx, &Handshake::Topic(options.topic)).await?;
@@ -85,13 +95,12 @@ async fn talk(options: &Options, connection: &Connection, is_initiator: bool) ->
         connection.accept_bi().await?
     };
     let (done, done_rx) = watch::channel(false);
-    let reader = tokio::spawn(read(rx, done));
+    let reader = tokio::spawn(read(rx, done, connection.clone()));
     let tx = write(options, tx, done_rx).await?;
     event!("sent", "operations": options.prefill);
     // The stream stays open until the peer has given its verdict or our patience is over.
     let _ = tokio::time::timeout(options.wait, reader).await;
-    drop(tx);
-    Ok(())
+    Ok(tx)
 }
 
 async fn expect_done(rx: &mut RecvStream) -> Outcome<()> {
@@ -144,8 +153,9 @@ async fn write(
     Ok(tx)
 }
 
-/// Prints every message of the peer but its operations, which are counted.
-async fn read(mut rx: RecvStream, done: watch::Sender<bool>) {
+/// Prints every message of the peer but its operations, which are counted. A Close is answered as
+/// the protocol wants it: by closing the connection.
+async fn read(mut rx: RecvStream, done: watch::Sender<bool>, connection: Connection) {
     let mut operations = 0;
     let end = loop {
         match read_message::<SyncMessage>(&mut rx).await {
@@ -165,7 +175,11 @@ async fn read(mut rx: RecvStream, done: watch::Sender<bool>) {
                 done.send_replace(true);
             }
             Ok(Some(SyncMessage::Live(_))) => event!("got", "message": "live"),
-            Ok(Some(SyncMessage::Close)) => event!("got", "message": "close"),
+            Ok(Some(SyncMessage::Close)) => {
+                event!("got", "message": "close");
+                connection.close(VarInt::from_u32(0), b"forged session closed");
+                return;
+            }
             Ok(None) => break "fin".to_owned(),
             Err(error) => break error.to_string(),
         }

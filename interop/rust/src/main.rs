@@ -21,6 +21,7 @@ mod store;
 mod wire;
 
 use std::process::exit;
+use std::time::Duration;
 
 use crate::fail::Outcome;
 use crate::options::Options;
@@ -52,8 +53,12 @@ fn main() {
     exit(runtime.block_on(run(&options)));
 }
 
+/// How much later than the timeout the watchdog bites.
+const GRACE: Duration = Duration::from_secs(1);
+
 async fn run(options: &Options) -> i32 {
     let report = Report::new(options.operations, options.expect, options.log_id());
+    watchdog(options.timeout, report.clone());
     let result = tokio::time::timeout(options.timeout, command(options, &report)).await;
     let mut code = if report.has_failures() { FAILED } else { 0 };
     match result {
@@ -67,11 +72,26 @@ async fn run(options: &Options) -> i32 {
             code = TIMED_OUT;
         }
     }
+    end(&report, code);
+    code
+}
+
+fn end(report: &Report, code: i32) {
     let mut end = report.fields();
     end["event"] = "end".into();
     end["code"] = code.into();
     emit::emit(end);
-    code
+}
+
+/// Ends the process also when no task gets to run any more. p2panda-sync 0.7.1 spins for ever when
+/// its peer finishes the stream before Done, and takes whatever shares the thread with it along.
+fn watchdog(timeout: Duration, report: Report) {
+    std::thread::spawn(move || {
+        std::thread::sleep(timeout + GRACE);
+        event!("timeout", "ms": timeout.as_millis(), "stuck": true);
+        end(&report, TIMED_OUT);
+        exit(TIMED_OUT);
+    });
 }
 
 async fn command(options: &Options, report: &Report) -> Outcome<()> {

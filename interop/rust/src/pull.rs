@@ -79,11 +79,11 @@ pub async fn run(options: &Options, report: &Report) -> Outcome<()> {
         }
         session.abort();
     } else if options.abrupt {
-        dial.run(None).await;
+        tokio::spawn(dial.run(None)).await?;
     } else {
         // The request to close waits in the queue until the initial sync is over.
         live.send(ToSync::Close).await?;
-        dial.run(Some(live_rx)).await;
+        tokio::spawn(dial.run(Some(live_rx))).await?;
     }
     // All senders of the feed are gone now; what is left gets printed and stored.
     consumer.task.await?;
