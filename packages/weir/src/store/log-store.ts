@@ -57,6 +57,10 @@ export interface Page {
   readonly last: boolean
 }
 
+/**
+ * Every call may fail with `CLOSED`, with `STORE_FAILED` when the medium fails, and with `LIMIT` when too many calls wait
+ * for each other: the last two say whether to try again (`retryable`).
+ */
 export interface LogStore extends AsyncDisposable {
   /** Whether what was kept is still there after a restart: only then is the own head known at start. */
   readonly durable: boolean

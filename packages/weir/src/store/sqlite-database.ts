@@ -101,7 +101,9 @@ export class Database implements Disposable {
   /** Never throws: it runs where another error is on its way. A connection that cannot go back is given up. */
   rollback(): void {
     try {
-      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+      if (!this.#db.isTransaction) return
+      this.#fault?.('ROLLBACK')
+      this.#db.exec('ROLLBACK')
     } catch {
       this.#broken = true
     }

@@ -10,7 +10,7 @@
  * who reads it.
  */
 import { setImmediate } from 'node:timers/promises'
-import { type Account, type Ledger, limitError } from '../bounds/index.ts'
+import type { Account, Ledger } from '../bounds/index.ts'
 import type { Hash, TopicId } from '../core/index.ts'
 import {
   type Clock,
@@ -21,6 +21,7 @@ import {
   systemClock,
   WeirError,
 } from '../runtime/index.ts'
+import { CallQueue } from './call-queue.ts'
 import type { Appended, LogName, LogState, LogStore, Page, StoredOperation } from './log-store.ts'
 import { SQLITE_CONNECTION_BYTES, type SqliteStoreTerms } from './memory.ts'
 import { payloadBytes } from './order.ts'
@@ -74,12 +75,10 @@ export class SqliteStore implements LogStore {
   readonly #sliceMs: number
   readonly #warnings: StoreWarnings
   readonly #cache: Account
-  readonly #calls: Account
+  readonly #calls: CallQueue
   readonly #database: Database
   readonly #statements: Statements
   #totals: StoreTotals
-  /** The end of the last call; the next one waits for it. */
-  #tail: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   /**
@@ -104,7 +103,7 @@ export class SqliteStore implements LogStore {
     })
     using undo = new DisposableStack()
     this.#cache = undo.use(ledger.require(terms.cache))
-    this.#calls = undo.use(ledger.require(terms.calls))
+    this.#calls = new CallQueue(undo.use(ledger.require(terms.calls)))
     const cacheBytes = terms.cache.payloadBytesMax
     this.#cache.require(cacheBytes)
     undo.defer(() => this.#cache.give(cacheBytes))
@@ -128,7 +127,7 @@ export class SqliteStore implements LogStore {
   }
 
   append(topic: TopicId, batch: readonly StoredOperation[]): Promise<Appended[]> {
-    return this.#call(async () => {
+    return this.#calls.run(async () => {
       const yieldNow = this.#slices()
       this.#database.begin()
       try {
@@ -146,18 +145,18 @@ export class SqliteStore implements LogStore {
   }
 
   logs(topic: TopicId): Promise<LogState[]> {
-    return this.#call(() => this.#statements.logsOfTopic.all(topic).map(stateOf))
+    return this.#calls.run(() => this.#statements.logsOfTopic.all(topic).map(stateOf))
   }
 
   log(name: LogName): Promise<LogState | undefined> {
-    return this.#call(() => {
+    return this.#calls.run(() => {
       const row = this.#row(name)
       return row && stateOf(row)
     })
   }
 
   read(name: LogName, from: number, until: number, bytesMax: number): Promise<Page> {
-    return this.#call(() => {
+    return this.#calls.run(() => {
       const row = this.#row(name)
       if (!row) return { operations: [], last: true }
       const operations: StoredOperation[] = []
@@ -175,7 +174,7 @@ export class SqliteStore implements LogStore {
   }
 
   measure(name: LogName, from: number, until: number) {
-    return this.#call(() => {
+    return this.#calls.run(() => {
       const row = this.#row(name)
       if (!row) return { operations: 0, bytes: 0 }
       const state = stateOf(row)
@@ -205,11 +204,13 @@ export class SqliteStore implements LogStore {
   unpin(): void {}
 
   meta(key: string): Promise<Uint8Array | undefined> {
-    return this.#call(() => this.#statements.meta.get(key)?.['value'] as Uint8Array | undefined)
+    return this.#calls.run(
+      () => this.#statements.meta.get(key)?.['value'] as Uint8Array | undefined,
+    )
   }
 
   setMeta(key: string, value: Uint8Array | undefined): Promise<void> {
-    return this.#call(() => {
+    return this.#calls.run(() => {
       if (!value) {
         this.#statements.deleteMeta.run(key)
         return
@@ -229,7 +230,7 @@ export class SqliteStore implements LogStore {
 
   /** Moves the write-ahead log into the file and gives free pages back to the file system, a few at a time. */
   sweep(): Promise<number> {
-    return this.#call(() => {
+    return this.#calls.run(() => {
       this.#statements.vacuum.all()
       this.#statements.checkpoint.all()
       this.#warn()
@@ -238,13 +239,12 @@ export class SqliteStore implements LogStore {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#tail.then(() => {
+    this.#closing ??= this.#calls.close().then(() => {
       try {
         this.#database[Symbol.dispose]()
       } finally {
         this.#cache.give(this.#cache.bytes)
         this.#cache[Symbol.dispose]()
-        this.#calls[Symbol.dispose]()
       }
     })
     return this.#closing
@@ -263,7 +263,7 @@ export class SqliteStore implements LogStore {
     name: LogName,
     change: (append: SqliteAppend, row: Row) => Promise<number>,
   ): Promise<number> {
-    return this.#call(async () => {
+    return this.#calls.run(async () => {
       const row = this.#row(name)
       if (!row) return 0
       const append = new SqliteAppend(this.#statements, this.#limits, this.#totals, this.#slices())
@@ -279,18 +279,6 @@ export class SqliteStore implements LogStore {
         throw error
       }
     })
-  }
-
-  /** Runs calls one after the other: a transaction has turns of the event loop in it. */
-  async #call<T>(run: () => T | Promise<T>): Promise<T> {
-    if (this.#closing) throw new WeirError('CLOSED', 'the store is closed')
-    const admission = this.#calls.take(0, 1)
-    if (admission !== 'ok') throw limitError(this.#calls, admission, 1)
-    const before = this.#tail
-    const result = before.then(run)
-    const ended = () => this.#calls.give(0, 1)
-    this.#tail = result.then(ended, ended)
-    return result
   }
 
   /** A function that is called after each row: it resolves at once, or after a turn when the slice is used up. */
