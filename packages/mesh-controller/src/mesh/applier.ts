@@ -1,0 +1,220 @@
+/**
+ * Writes one object to the API server: creates it, patches it, or deletes it, each with a precondition, so that nothing
+ * is overwritten that was not seen. What to do after a failure is the machine's matter.
+ *
+ * Memory: the objects of one write, charged to `mesh.applies`.
+ */
+
+import { logId } from 'weir-mesh/core'
+import { type Logger, WeirError } from 'weir-mesh/runtime'
+import type { LogStore } from 'weir-mesh/store'
+import {
+  apiVersionOf,
+  diffPatch,
+  isJsonObject,
+  type JsonObject,
+  type KubeClient,
+  KubeError,
+  type KubeObject,
+  type ResourceRef,
+} from '../kube/index.ts'
+import { contentOf, decodeContent } from './content.ts'
+import type { Action } from './decide.ts'
+import { OWNER_CLUSTER_ANNOTATION, OWNER_VERSION_ANNOTATION, OWNER_ZONE_LABEL } from './markers.ts'
+import { describeObject } from './names.ts'
+import { observe } from './observation.ts'
+import { decodeBody } from './protocol.ts'
+import type { Outcome } from './replication-machine.ts'
+import type { Desired, Row } from './row.ts'
+
+export interface ApplierOptions {
+  readonly client: KubeClient
+  readonly store: LogStore
+  readonly log: Logger
+  /** The collection of a configured resource, by `group/Kind`. */
+  readonly resourceOf: (resource: string) => ResourceRef | undefined
+  readonly signal: AbortSignal
+}
+
+export class Applier {
+  readonly #options: ApplierOptions
+
+  constructor(options: ApplierOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Carries out an action.
+   *
+   * @returns how it ended; `failed` and `conflict` are tried again by the machine.
+   * @throws what is not an answer of the API server: a bug.
+   */
+  async apply(row: Row, action: Exclude<Action, { type: 'none' }>): Promise<Outcome> {
+    const resource = this.#options.resourceOf(row.resource)
+    // A kind that this zone does not replicate: remembered, because it may be configured at the next start.
+    if (!resource) return { type: 'missing' }
+    try {
+      if (action.type === 'delete') return await this.#delete(row, resource, action)
+      const content = await this.#content(action.desired)
+      if (!content) return { type: 'missing' }
+      return action.type === 'create'
+        ? await this.#create(row, resource, action.desired, content)
+        : await this.#update(row, resource, action.desired, content)
+    } catch (error) {
+      return this.#failed(row, action.type, error)
+    }
+  }
+
+  async #delete(
+    row: Row,
+    resource: ResourceRef,
+    action: Extract<Action, { type: 'delete' }>,
+  ): Promise<Outcome> {
+    try {
+      const { signal } = this.#options
+      await this.#options.client.delete(resource, namespaceOf(row), row.name, {
+        uid: action.uid,
+        signal,
+      })
+    } catch (error) {
+      if (!(error instanceof KubeError && error.code === 'KUBE_NOT_FOUND')) throw error
+    }
+    return { type: 'written', observed: undefined }
+  }
+
+  async #create(
+    row: Row,
+    resource: ResourceRef,
+    desired: Desired,
+    content: JsonObject,
+  ): Promise<Outcome> {
+    const object = toObject(row, resource, desired, content)
+    const written = await this.#options.client.create(resource, object, {
+      signal: this.#options.signal,
+    })
+    return this.#written(row, resource, desired, content, written)
+  }
+
+  async #update(
+    row: Row,
+    resource: ResourceRef,
+    desired: Desired,
+    content: JsonObject,
+  ): Promise<Outcome> {
+    const { client, signal } = this.#options
+    const present = await client.get(resource, namespaceOf(row), row.name, { signal })
+    const seen = observe(present)
+    // Deleted and made anew by hand: look again before it is overwritten.
+    if (seen.uid !== row.observed?.uid) return { type: 'conflict', observed: seen }
+    const wanted = toObject(row, resource, desired, content)
+    const patch = diffPatch(comparable(present), comparable(wanted))
+    if (!patch) return { type: 'written', observed: seen, acceptedFor: desired.hash }
+    const resourceVersion = present.metadata.resourceVersion
+    const written = await client.mergePatch(resource, namespaceOf(row), row.name, patch, {
+      signal,
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    })
+    return this.#written(row, resource, desired, content, written)
+  }
+
+  /** A status that the server did not take with the object goes to its subresource, when there is one. */
+  async #written(
+    row: Row,
+    resource: ResourceRef,
+    desired: Desired,
+    content: JsonObject,
+    written: KubeObject,
+  ): Promise<Outcome> {
+    let result = written
+    const before = isJsonObject(written.status) ? written.status : {}
+    const status = isJsonObject(content.status) ? diffPatch(before, content.status) : undefined
+    if (status) {
+      try {
+        result = await this.#options.client.patchStatus(
+          resource,
+          namespaceOf(row),
+          row.name,
+          status,
+          {
+            signal: this.#options.signal,
+          },
+        )
+      } catch (error) {
+        // Without a status subresource the server pruned it: its schema has no status.
+        if (!(error instanceof KubeError && error.status === 404)) throw error
+      }
+    }
+    return { type: 'written', observed: observe(result), acceptedFor: desired.hash }
+  }
+
+  async #content(desired: Desired): Promise<JsonObject | undefined> {
+    const { zone, seq, part } = desired
+    const id = logId(Buffer.from(desired.logKey, 'latin1'))
+    const name = { author: zone.author, logId: id }
+    const page = await this.#options.store.read(name, seq, seq, 1)
+    const body = page.operations[0]?.body
+    if (!body) return undefined
+    const decoded = decodeBody(body)
+    const item =
+      decoded.kind === 'put'
+        ? decoded.item
+        : decoded.kind === 'chunk'
+          ? decoded.items[part]
+          : undefined
+    return item && decodeContent(item.content)
+  }
+
+  #failed(row: Row, what: string, error: unknown): Outcome {
+    if (!(error instanceof WeirError)) throw error
+    const lost = error.code === 'KUBE_CONFLICT' || error.code === 'KUBE_ALREADY_EXISTS'
+    const gone = error.code === 'KUBE_NOT_FOUND' && what === 'update'
+    if (gone) return { type: 'written', observed: undefined }
+    if (lost) return { type: 'conflict', observed: undefined }
+    const level = row.failures === 3 ? 'warn' : 'debug'
+    this.#options.log[level]('an object could not be written, it is tried again', {
+      object: describeObject(row),
+      action: what,
+      attempts: row.failures + 1,
+      error,
+    })
+    return { type: 'failed', reason: `${error.code}: ${error.message}` }
+  }
+}
+
+const namespaceOf = (row: Row): string | undefined =>
+  row.namespace === '' ? undefined : row.namespace
+
+/** The replica as it should be: the owner's content, and whose it is. */
+function toObject(
+  row: Row,
+  resource: ResourceRef,
+  desired: Desired,
+  content: JsonObject,
+): KubeObject {
+  const metadata = isJsonObject(content.metadata) ? content.metadata : {}
+  const labels = isJsonObject(metadata.labels) ? metadata.labels : {}
+  const annotations = isJsonObject(metadata.annotations) ? metadata.annotations : {}
+  return {
+    ...content,
+    apiVersion: apiVersionOf(resource),
+    kind: resource.kind,
+    metadata: {
+      name: row.name,
+      ...(row.namespace === '' ? {} : { namespace: row.namespace }),
+      labels: { ...(labels as Record<string, string>), [OWNER_ZONE_LABEL]: desired.zone.name },
+      annotations: {
+        ...(annotations as Record<string, string>),
+        [OWNER_CLUSTER_ANNOTATION]: desired.zone.cluster,
+        [OWNER_VERSION_ANNOTATION]: desired.version,
+      },
+    },
+  }
+}
+
+/** What a patch may touch: the content, and labels and annotations with our markers. */
+function comparable(object: KubeObject): JsonObject {
+  const content = contentOf(object as unknown as JsonObject)
+  const { labels, annotations } = object.metadata
+  content.metadata = { labels: { ...labels }, annotations: { ...annotations } }
+  return content
+}

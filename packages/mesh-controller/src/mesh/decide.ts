@@ -1,0 +1,40 @@
+/**
+ * The default strategy: the zone where an object was born owns it, only the owner's changes travel, and a replica that
+ * was edited by hand is put back. One pure function from what is known to what has to be written.
+ */
+import type { Desired, Row } from './row.ts'
+import type { Zone } from './zone.ts'
+
+export type Action =
+  | { readonly type: 'none' }
+  | { readonly type: 'create'; readonly desired: Desired }
+  | { readonly type: 'update'; readonly desired: Desired; readonly uid: string }
+  | { readonly type: 'delete'; readonly uid: string; readonly version: string }
+
+const NONE: Action = Object.freeze({ type: 'none' })
+
+/**
+ * @param zoneNamed finds a bound zone by its name.
+ */
+export function decide(row: Row, zoneNamed: (name: string) => Zone | undefined): Action {
+  const { observed, desired } = row
+  if (row.local) return NONE // An object born here is never overwritten, whatever others say.
+  if (desired) {
+    if (!observed) return { type: 'create', desired }
+    return isAsDesired(row) ? NONE : { type: 'update', desired, uid: observed.uid }
+  }
+  if (!observed) return NONE
+  const zone = zoneNamed(observed.owner)
+  // Unknown or incomplete owners delete nothing, and neither does another cluster than the one it was born in.
+  if (!zone?.complete || zone.overflowed > 0 || zone.cluster !== observed.cluster) return NONE
+  return { type: 'delete', uid: observed.uid, version: observed.version }
+}
+
+function isAsDesired(row: Row): boolean {
+  const observed = row.observed!
+  const desired = row.desired!
+  if (observed.owner !== desired.zone.name) return false
+  if (desired.zone.cluster !== '' && observed.cluster !== desired.zone.cluster) return false
+  if (observed.hash === desired.hash) return true
+  return row.acceptedFor === desired.hash && row.acceptedHash === observed.hash
+}

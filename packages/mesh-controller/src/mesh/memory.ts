@@ -1,0 +1,72 @@
+/** The places of the controller's replication that can hold memory. */
+import { MAP_NODE_BYTES, STRING_SHELL_BYTES, type Terms, term } from 'weir-mesh/bounds'
+import { BODY_BYTES_MAX, CHUNK_BYTES_MAX } from './protocol.ts'
+
+export interface MeshLimits {
+  /** Objects of all kinds in this zone, own and foreign. A power of two uses its table best. */
+  readonly objectsMax: number
+  /** Zones of the mesh, this one included. */
+  readonly zonesMax: number
+  /** Bytes of operations that were decided on and not yet written to the own log. */
+  readonly publishBytesMax: number
+  /** Kubernetes writes under way at once. */
+  readonly appliesMax: number
+}
+
+/** A row with its observed state and one desired entry, beside the characters of its names. */
+export const ROW_BYTES = MAP_NODE_BYTES + 720
+/** Each further zone that wants the same object. */
+export const DESIRED_BYTES = 120
+/** Two API objects of the largest size as trees, and their text: what one write may hold. */
+const APPLY_BYTES = 6 * BODY_BYTES_MAX
+
+export function meshTerms(
+  limits: MeshLimits,
+): Terms<'objects' | 'zones' | 'publish' | 'chunk' | 'applies'> {
+  return {
+    objects: term({
+      name: 'mesh.objects',
+      why: 'one row per object: names, versions and hashes, no content',
+      entriesMax: limits.objectsMax,
+      table: 'map',
+      shellBytes: ROW_BYTES,
+      payloadBytesMax: limits.objectsMax * 192,
+      overflow: 'refuse',
+      shedAt: 'never',
+    }),
+    zones: term({
+      name: 'mesh.zones',
+      why: 'one record per zone of the mesh',
+      entriesMax: limits.zonesMax,
+      table: 'map',
+      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES * 6 + 320,
+      overflow: 'refuse',
+      shedAt: 'never',
+    }),
+    publish: term({
+      name: 'mesh.publish-queue',
+      why: 'own changes on their way into the log; the watch waits when it is full',
+      arena: 'buffers',
+      entriesMax: 1024,
+      table: 'ring',
+      shellBytes: 260,
+      payloadBytesMax: limits.publishBytesMax,
+      overflow: 'wait',
+      shedAt: 'never',
+    }),
+    chunk: term({
+      name: 'mesh.snapshot-chunk',
+      why: 'objects collected for the next chunk of a snapshot',
+      arena: 'buffers',
+      payloadBytesMax: CHUNK_BYTES_MAX + BODY_BYTES_MAX,
+      shedAt: 'never',
+    }),
+    applies: term({
+      name: 'mesh.applies',
+      why: 'objects being written to the API server',
+      entriesMax: limits.appliesMax,
+      payloadBytesMax: APPLY_BYTES,
+      shedAt: 'never',
+    }),
+  }
+}

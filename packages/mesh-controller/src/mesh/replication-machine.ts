@@ -1,0 +1,310 @@
+/**
+ * Replication as a synchronous machine: observations of our API server and operations of the other zones go in, own
+ * operations and writes to our API server come out.
+ *
+ * It is driven by levels, not edges: a row that changed is compared with what is wanted, whatever the order in which
+ * things became known. So a restart, a lost watch or an operation that comes before the first list end the same way.
+ *
+ * Memory: the rows, the zones and one open chunk, each with a term of its own.
+ */
+import type { Account } from 'weir-mesh/bounds'
+import type { NodeId, TopicId } from 'weir-mesh/core'
+import { type Fold, type Instant, instant, type Machine, NEVER, Reentry } from 'weir-mesh/machine'
+import { assert } from 'weir-mesh/runtime'
+import { compareResourceVersions } from '../kube/index.ts'
+import { type Action, decide } from './decide.ts'
+import { Incoming, type IncomingEffects, type RemoteOperation } from './incoming.ts'
+import type { ObjectName } from './names.ts'
+import { Outgoing, type PublishEffects } from './outgoing.ts'
+import type { Observed, Row } from './row.ts'
+import { RowQueue } from './row-queue.ts'
+import { RowTable } from './row-table.ts'
+import type { Zone } from './zone.ts'
+
+export type ReplicationEvent =
+  /** An object as the API server has it. `content` is valid during the call and needed for objects born here. */
+  | {
+      readonly type: 'observed'
+      readonly name: ObjectName
+      readonly observed: Observed
+      readonly content: Uint8Array | undefined
+    }
+  | { readonly type: 'gone'; readonly name: ObjectName; readonly version: string }
+  | ({ readonly type: 'operation' } & RemoteOperation)
+  | { readonly type: 'applied'; readonly row: Row; readonly outcome: Outcome }
+  | { readonly type: 'snapshot-begin'; readonly cluster: string; readonly count: number }
+  | {
+      readonly type: 'snapshot-item'
+      readonly name: ObjectName
+      readonly version: string
+      readonly hash: string
+      readonly content: Uint8Array
+    }
+  | { readonly type: 'snapshot-end' }
+  | { readonly type: 'snapshot-abort' }
+
+/** How a write ended. */
+export type Outcome =
+  /** The object is now as given; undefined when it is gone. `acceptedFor` is the hash of the content that was sent. */
+  | {
+      readonly type: 'written'
+      readonly observed: Observed | undefined
+      readonly acceptedFor?: string
+    }
+  /** Somebody was faster; with what is there now, when that is known. */
+  | { readonly type: 'conflict'; readonly observed: Observed | undefined }
+  /** The content is not in the log any more: a newer operation is under way and brings it. */
+  | { readonly type: 'missing' }
+  | { readonly type: 'failed'; readonly reason?: string }
+
+export interface ReplicationEffects extends PublishEffects, Omit<IncomingEffects, 'touched'> {
+  /** Writes to the API server; the answer comes back as `applied` for this row. */
+  apply(row: Row, action: Exclude<Action, { type: 'none' }>): void
+  /** An own object has to be read again, because what was listed is older than what was published. */
+  refetch(row: Row): void
+  /** Two zones gave birth to one name: the object born here stays. */
+  conflict(row: Row, zone: Zone): void
+}
+
+export interface ReplicationOptions {
+  readonly zone: string
+  readonly incarnation: number
+  readonly topic: TopicId
+  /** Writes under way at once. */
+  readonly appliesMax: number
+  readonly accounts: { readonly objects: Account; readonly zones: Account; readonly chunk: Account }
+}
+
+export class ReplicationMachine implements Machine<ReplicationEvent, ReplicationEffects> {
+  readonly #rows: RowTable
+  readonly #queue = new RowQueue()
+  readonly #incoming: Incoming
+  readonly #outgoing: Outgoing
+  readonly #appliesMax: number
+  readonly #reentry = new Reentry()
+  #applying = 0
+
+  constructor(options: ReplicationOptions) {
+    this.#rows = new RowTable(options.accounts.objects)
+    this.#incoming = new Incoming(options.zone, options.topic, this.#rows, options.accounts.zones)
+    this.#outgoing = new Outgoing(options.zone, options.incarnation, options.accounts.chunk)
+    this.#appliesMax = options.appliesMax
+  }
+
+  get outgoing(): Omit<Outgoing, 'changed' | 'gone' | 'begin' | 'item' | 'end' | 'abort'> {
+    return this.#outgoing
+  }
+
+  /** Objects that wait for a write, a retry included. */
+  get pending(): number {
+    return this.#queue.ready + this.#queue.waiting + this.#applying
+  }
+
+  /** Objects whose last write failed and that wait for another attempt. */
+  get retrying(): number {
+    return this.#queue.waiting
+  }
+
+  get objects(): number {
+    return this.#rows.size
+  }
+
+  /** See `Incoming.bind`. */
+  bind(name: string, author: NodeId): ReturnType<Incoming['bind']> {
+    return this.#incoming.bind(name, author)
+  }
+
+  zoneOf(author: NodeId): Zone | undefined {
+    return this.#incoming.zoneOf(author)
+  }
+
+  zones(): IterableIterator<Zone> {
+    return this.#incoming.zones()
+  }
+
+  rows(): IterableIterator<Row> {
+    return this.#rows.all()
+  }
+
+  row(key: string): Row | undefined {
+    return this.#rows.get(key)
+  }
+
+  handle(event: ReplicationEvent, now: Instant, effects: ReplicationEffects): void {
+    this.#reentry.enter(() => {
+      this.#handle(event, now, effects)
+      this.#reconcile(effects)
+    })
+  }
+
+  wake(now: Instant, effects: ReplicationEffects): void {
+    this.#reentry.enter(() => {
+      this.#queue.wake(now / 1000)
+      this.#reconcile(effects)
+    })
+  }
+
+  get wakeAt(): Instant {
+    const atMs = this.#queue.wakeAtMs
+    return atMs === Infinity ? NEVER : instant(atMs * 1000)
+  }
+
+  digest(fold: Fold): void {
+    fold(this.#outgoing.seq)
+    fold(this.#applying)
+    for (const row of this.#rows.all()) {
+      foldText(fold, row.key)
+      foldText(fold, row.observed ? row.observed.version + row.observed.hash : '')
+      foldText(fold, row.publishedHash)
+      for (let entry = row.desired; entry; entry = entry.next) {
+        foldText(fold, entry.zone.name + entry.hash)
+      }
+    }
+    for (const zone of this.#incoming.zones()) {
+      foldText(fold, zone.name + zone.logKey)
+      fold(zone.lastSeq)
+      fold(zone.complete ? 1 : 0)
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#outgoing[Symbol.dispose]()
+    this.#incoming[Symbol.dispose]()
+    this.#rows[Symbol.dispose]()
+  }
+
+  #handle(event: ReplicationEvent, now: Instant, effects: ReplicationEffects): void {
+    switch (event.type) {
+      case 'observed':
+        return this.#observed(event.name, event.observed, event.content, effects)
+      case 'gone':
+        return this.#gone(event.name, event.version, effects)
+      case 'operation':
+        return this.#incoming.operation(event, {
+          touched: (row) => this.#touch(row),
+          dropLog: (author, logId) => effects.dropLog(author, logId),
+          problem: (problem, zone, detail) => effects.problem(problem, zone, detail),
+          snapshotApplied: (zone) => effects.snapshotApplied(zone),
+        })
+      case 'applied':
+        return this.#applied(event.row, event.outcome, now, effects)
+      case 'snapshot-begin':
+        return this.#outgoing.begin(event.cluster, event.count, effects)
+      case 'snapshot-item': {
+        const row = this.#rows.find(event.name)
+        // Deleted since it was listed, or a replica: not ours to tell.
+        if (!row?.local) return
+        const result = this.#outgoing.item(row, event.version, event.hash, event.content, effects)
+        if (result === 'stale') effects.refetch(row)
+        return
+      }
+      case 'snapshot-end':
+        return this.#outgoing.end(effects)
+      case 'snapshot-abort':
+        return this.#outgoing.abort()
+    }
+  }
+
+  #observed(
+    name: ObjectName,
+    observed: Observed,
+    content: Uint8Array | undefined,
+    effects: ReplicationEffects,
+  ): void {
+    const row = this.#rows.findOrAdd(name)
+    if (!row) return effects.problem('objects-full', '', `${name.resource} ${name.name}`)
+    if (!this.#see(row, observed)) return
+    this.#withdraw(row, effects)
+    if (row.local && content) this.#outgoing.changed(row, content, effects)
+    if (row.local && row.desired && !row.reported) {
+      row.reported = true
+      effects.conflict(row, row.desired.zone)
+    }
+    this.#touch(row)
+  }
+
+  #gone(name: ObjectName, version: string, effects: ReplicationEffects): void {
+    const row = this.#rows.find(name)
+    if (!row) return
+    // A later object of the same name is no news of this deletion's past.
+    if (row.observed && compareResourceVersions(row.observed.version, version) > 0) return
+    row.observed = undefined
+    row.reported = false
+    this.#outgoing.gone(row, version, effects)
+    this.#touch(row)
+  }
+
+  /** Takes an observation when it is newer than what is known. */
+  #see(row: Row, observed: Observed): boolean {
+    const known = row.observed
+    if (known && compareResourceVersions(known.version, observed.version) >= 0) return false
+    // Whose an object is was settled when it was first seen, or by our own write: somebody who edits the label of an
+    // object born here does not give it away, and one who removes the label of a replica does not take it.
+    const foreign = known !== undefined && known.owner !== '' && observed.owner === ''
+    const born = known !== undefined && known.owner === ''
+    if (known?.uid === observed.uid && (foreign || born)) {
+      // A replica without its markers has to be patched, so it must not look as desired.
+      row.observed = { ...observed, owner: known.owner, cluster: '' }
+    } else row.observed = observed
+    return true
+  }
+
+  #applied(row: Row, outcome: Outcome, now: Instant, effects: ReplicationEffects): void {
+    assert(this.#applying > 0, 'a write ended that did not begin')
+    this.#applying--
+    switch (outcome.type) {
+      case 'written':
+        if (!outcome.observed) row.observed = undefined
+        else if (this.#see(row, outcome.observed) && outcome.acceptedFor !== undefined) {
+          row.acceptedFor = outcome.acceptedFor
+          row.acceptedHash = outcome.observed.hash
+        }
+        // What was written may not be what is wanted by now.
+        row.again ||= outcome.observed !== undefined || row.desired !== undefined
+        this.#queue.done(row)
+        break
+      case 'conflict':
+        // An object born here comes by the watch, with the content that has to be published.
+        if (outcome.observed && outcome.observed.owner !== '') this.#see(row, outcome.observed)
+        this.#queue.retry(row, now / 1000)
+        break
+      case 'missing':
+        this.#queue.done(row)
+        break
+      case 'failed':
+        this.#queue.retry(row, now / 1000)
+        break
+    }
+    this.#withdraw(row, effects)
+    this.#rows.removeIfEmpty(row)
+  }
+
+  /** A replica took the place of an object born here before its deletion was seen: the others have to know. */
+  #withdraw(row: Row, effects: ReplicationEffects): void {
+    if (row.observed && !row.local) this.#outgoing.gone(row, row.observed.version, effects)
+  }
+
+  #touch(row: Row): void {
+    this.#queue.add(row)
+  }
+
+  #reconcile(effects: ReplicationEffects): void {
+    while (this.#applying < this.#appliesMax) {
+      const row = this.#queue.next()
+      if (!row) return
+      const action = decide(row, (name) => this.#incoming.zone(name))
+      if (action.type === 'none') {
+        this.#queue.done(row)
+        this.#rows.removeIfEmpty(row)
+        continue
+      }
+      this.#applying++
+      effects.apply(row, action)
+    }
+  }
+}
+
+function foldText(fold: Fold, text: string): void {
+  fold(text.length)
+  for (let at = 0; at < text.length; at++) fold(text.charCodeAt(at))
+}
