@@ -3,7 +3,6 @@ import {
   BUFFER_SHELL_BYTES,
   MAP_NODE_BYTES,
   OBJECT_BYTES,
-  PROMISE_BYTES,
   pool,
   STRING_SHELL_BYTES,
   type Terms,
@@ -122,6 +121,9 @@ export function memoryStoreTerms(limits: MemoryStoreLimits = {}): MemoryStoreTer
 /** What SQLite holds for a connection beside its pages: statements, parser, look-aside, index of the log. */
 export const SQLITE_CONNECTION_BYTES = 512 * KIB
 
+/** A call that waits: four promises, the closures between them and its arguments. */
+const CALL_BYTES = 640
+
 export interface SqliteStoreMemory {
   /** Page cache of SQLite. Default 2 MiB; less makes large stores read more. */
   readonly cacheBytes?: number
@@ -144,7 +146,7 @@ export function sqliteStoreTerms(limits: SqliteStoreMemory = {}): SqliteStoreTer
       name: 'store.sqlite-calls',
       why: 'calls that wait for the one before them',
       entriesMax: limits.callsMax ?? 1_024,
-      shellBytes: 3 * PROMISE_BYTES,
+      shellBytes: CALL_BYTES,
       shedAt: 'never',
     }),
   }
