@@ -3,7 +3,7 @@ import test from 'node:test'
 import * as fc from 'fast-check'
 import { withLedger } from '../../testing/index.ts'
 import type { Ledger } from '../bounds/index.ts'
-import { readAll } from './conformance.ts'
+import { readAll } from './conformance.suite.ts'
 import { LOG, log, operation, run, TOPIC } from './fixtures.ts'
 import {
   MemoryStore,

@@ -3,7 +3,7 @@ import test from 'node:test'
 import { type Bench, collectable, withLedger } from '../../testing/index.ts'
 import { Account, type Ledger } from '../bounds/index.ts'
 import { isWeirError, ManualClock } from '../runtime/index.ts'
-import { logStoreConformance, readAll } from './conformance.ts'
+import { logStoreConformance, readAll } from './conformance.suite.ts'
 import { LOG, log, operation, run, TOPIC, topic } from './fixtures.ts'
 import {
   type Appended,

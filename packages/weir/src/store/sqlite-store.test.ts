@@ -16,7 +16,7 @@ import test from 'node:test'
 import { type Bench, withLedger } from '../../testing/index.ts'
 import type { Ledger } from '../bounds/index.ts'
 import { isWeirError, type WeirError } from '../runtime/index.ts'
-import { logStoreConformance, readAll } from './conformance.ts'
+import { logStoreConformance, readAll } from './conformance.suite.ts'
 import { LOG, log, operation, run, TOPIC } from './fixtures.ts'
 import {
   SqliteStore,

@@ -1,7 +1,7 @@
 /** A naive log store, and random calls that a real one must answer alike. */
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
-import type { Subject } from './conformance.ts'
+import type { Subject } from './conformance.suite.ts'
 import { log, operation, topic } from './fixtures.ts'
 import type { Appended, LogName, LogStore, StoredOperation } from './log-store.ts'
 import { payloadBytes } from './order.ts'
