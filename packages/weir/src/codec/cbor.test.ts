@@ -343,3 +343,45 @@ test('the reader tells types apart and never reads one as another', () => {
     'DECODE_MALFORMED',
   )
 })
+
+test('a reader of a part never looks behind its end', () => {
+  const samples = ['05', '1818', '4105', '6161', '8105', 'a10505', 'f5', 'f93e00', 'c100', 'f8ff']
+  for (const hex of samples) {
+    const whole = fromHex(`00${hex}${'05'.repeat(8)}`)
+    const end = 1 + hex.length / 2
+    const skip = (until: number) => code(() => new CborReader(whole, limits, 1, until).skip())
+    assert.equal(skip(end), 'none')
+    for (let cut = 1; cut < end; cut++) assert.equal(skip(cut), 'DECODE_TRUNCATED', hex)
+  }
+  const reader = new CborReader(fromHex('0505'), limits, 0, 1)
+  assert.equal(reader.uint(), 5)
+  for (const read of ['peek', 'peekByte', 'uint', 'int', 'text', 'bool', 'float'] as const) {
+    assert.equal(
+      code(() => reader[read]()),
+      'DECODE_TRUNCATED',
+    )
+  }
+  assert.equal(reader.nullOr(), false)
+  assert.throws(() => reader.byteAt(1), { name: 'AssertionError' })
+  assert.equal(reader.byteAt(0), 5)
+})
+
+test('a skipped value may hold what upstream takes in extensions, in its only form', () => {
+  const skip = (hex: string, depthMax = 64) =>
+    code(() => {
+      const reader = new CborReader(fromHex(hex), { ...limits, depthMax })
+      reader.skip()
+      reader.finish()
+    })
+  const taken = ['f7', 'e0', 'f820', 'f8ff', 'f97e01', 'c074'.padEnd(44, '6')]
+  taken.push('c249010000000000000000', 'c349010000000000000000', `c25818${'01'.repeat(24)}`)
+  for (const hex of taken) assert.equal(skip(hex), 'none', hex)
+  const refused = ['f81f', 'c24101', 'c248ffffffffffffffff', 'c249000000000000000001', 'd80200']
+  refused.push(`c2581800${'01'.repeat(23)}`, 'd900024101', 'a2f600f600', '9fff')
+  for (const hex of refused) assert.equal(skip(hex), 'DECODE_NOT_CANONICAL', hex)
+  for (const hex of ['c205', 'c26161', 'fc', '6180']) assert.equal(skip(hex), 'DECODE_MALFORMED')
+  for (const level of ['81', 'a105', 'c1']) {
+    assert.equal(skip(`${level.repeat(3)}05`, 3), 'none')
+    assert.equal(skip(`${level.repeat(4)}05`, 3), 'DECODE_LIMIT')
+  }
+})

@@ -98,4 +98,8 @@ test('a reader of a part does not see what is behind it', () => {
   const reader = new PostcardReader(bytes, 1, 3)
   assert.equal(reader.u32(), 5)
   assert.throws(() => reader.u32(), { code: 'DECODE_TRUNCATED' })
+  const empty = new PostcardReader(bytes, 1, 1)
+  assert.throws(() => empty.u8(), { code: 'DECODE_TRUNCATED' })
+  assert.throws(() => empty.u16(), { code: 'DECODE_TRUNCATED' })
+  assert.throws(() => empty.fixedBytes(1), { code: 'DECODE_TRUNCATED' })
 })

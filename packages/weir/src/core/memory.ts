@@ -1,5 +1,6 @@
 /** What the core may hold: key objects of authors, and signatures that wait for a thread. */
 import {
+  BUFFER_SHELL_BYTES,
   MAP_NODE_BYTES,
   NATIVE_KEY_BYTES,
   OBJECT_BYTES,
@@ -35,7 +36,8 @@ export function coreTerms(limits: CoreLimits = {}): Terms<'verifierKeys' | 'veri
       name: 'core.verify-jobs',
       why: 'signatures that wait for a verifying thread, with their messages',
       entriesMax: limits.verifyJobsMax ?? 256,
-      shellBytes: 2 * OBJECT_BYTES + PROMISE_BYTES,
+      // The job, what it calls back, the promise, and the views of message and signature.
+      shellBytes: 5 * OBJECT_BYTES + PROMISE_BYTES + BUFFER_SHELL_BYTES,
       payloadBytesMax: limits.verifyBytesMax ?? 256 * 1024,
       overflow: 'refuse',
     }),
