@@ -1,0 +1,5 @@
+export { type Identity, makeIdentity } from './certificate.ts'
+export type { Fault, FaultHook, FaultRequest } from './faults.ts'
+export { type KubeconfigOptions, kubeconfigOf } from './kubeconfig.ts'
+export { type ApiLimits, type ApiTerms, apiTerms, DEFAULT_API_LIMITS } from './memory.ts'
+export { ApiServer, type ApiServerOptions } from './server.ts'

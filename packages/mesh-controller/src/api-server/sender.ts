@@ -1,0 +1,88 @@
+/**
+ * An answer that is written in pieces to a client that may be slow: what the client has not taken is charged, and
+ * nothing more is written until it was.
+ *
+ * Memory: the pieces in flight, charged to `api.outgoing`; all is given back when the answer closes.
+ */
+import type { ServerResponse } from 'node:http'
+import type { Account } from 'weir-mesh/bounds'
+
+export class Sender {
+  readonly #response: ServerResponse
+  readonly #account: Account
+  #pending = 0
+  #closed = false
+  #blocked = false
+  #onReady: (() => void) | undefined
+
+  constructor(response: ServerResponse, account: Account) {
+    this.#response = response
+    this.#account = account
+    response.on('drain', () => this.#ready())
+    response.on('close', () => {
+      this.#closed = true
+      this.#account.give(this.#pending)
+      this.#pending = 0
+      this.#ready()
+    })
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Whether more may be written now. */
+  get ready(): boolean {
+    return !this.#blocked && !this.#closed
+  }
+
+  /**
+   * Writes a piece.
+   *
+   * @returns false when the shared memory is used up at the moment; then nothing was written, and the caller tries
+   *   again when `whenReady` fires or later.
+   */
+  write(text: string): boolean {
+    if (this.#closed) return true
+    const piece = Buffer.from(text, 'utf8')
+    const { length } = piece
+    if (this.#account.take(length) !== 'ok') return false
+    this.#pending += length
+    const flowing = this.#response.write(piece, () => this.#sent(length))
+    if (!flowing) this.#blocked = true
+    return true
+  }
+
+  end(): void {
+    if (!this.#closed) this.#response.end()
+  }
+
+  /** Cuts the connection. */
+  destroy(): void {
+    this.#response.destroy()
+  }
+
+  /** Calls once when more may be written, or the answer has closed. */
+  whenReady(callback: () => void): void {
+    this.#onReady = callback
+  }
+
+  /** Resolves when more may be written, or the answer has closed. */
+  async flowing(): Promise<void> {
+    if (this.ready || this.#closed) return
+    await new Promise<void>((resolve) => this.whenReady(resolve))
+  }
+
+  #sent(length: number): void {
+    if (this.#closed) return
+    this.#pending -= length
+    this.#account.give(length)
+  }
+
+  #ready(): void {
+    this.#blocked = false
+    const callback = this.#onReady
+    this.#onReady = undefined
+    callback?.()
+  }
+}
