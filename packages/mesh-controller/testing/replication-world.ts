@@ -187,6 +187,7 @@ export class ZoneWorld {
       zonesMax: 8,
       publishBytesMax: 1 << 20,
       appliesMax: 4,
+      pendingMax: 64,
     })
     this.ledger = new Ledger(planMemory(Object.values(terms), { limitBytes: 1 << 28 }))
     this.machine = new ReplicationMachine({

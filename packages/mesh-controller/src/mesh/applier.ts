@@ -5,6 +5,7 @@
  * Memory: the objects of one write, charged to `mesh.applies`.
  */
 
+import type { Account } from 'weir-mesh/bounds'
 import { logId } from 'weir-mesh/core'
 import { type Logger, WeirError } from 'weir-mesh/runtime'
 import type { LogStore } from 'weir-mesh/store'
@@ -21,6 +22,7 @@ import {
 import { contentOf, decodeContent } from './content.ts'
 import type { Action } from './decide.ts'
 import { OWNER_CLUSTER_ANNOTATION, OWNER_VERSION_ANNOTATION, OWNER_ZONE_LABEL } from './markers.ts'
+import { APPLY_SHARE } from './memory.ts'
 import { describeObject } from './names.ts'
 import { observe } from './observation.ts'
 import { decodeBody } from './protocol.ts'
@@ -30,9 +32,11 @@ import type { Desired, Row } from './row.ts'
 export interface ApplierOptions {
   readonly client: KubeClient
   readonly store: LogStore
+  /** Of `mesh.applies`: an entry per write, and what its objects take. */
+  readonly account: Account
   readonly log: Logger
-  /** The collection of a configured resource, by `group/Kind`. */
-  readonly resourceOf: (resource: string) => ResourceRef | undefined
+  /** The collection of a configured resource, by `group/Kind` and namespace. */
+  readonly resourceOf: (resource: string, namespace: string) => ResourceRef | undefined
   readonly signal: AbortSignal
 }
 
@@ -50,18 +54,28 @@ export class Applier {
    * @throws what is not an answer of the API server: a bug.
    */
   async apply(row: Row, action: Exclude<Action, { type: 'none' }>): Promise<Outcome> {
-    const resource = this.#options.resourceOf(row.resource)
+    const resource = this.#options.resourceOf(row.resource, row.namespace)
     // A kind that this zone does not replicate: remembered, because it may be configured at the next start.
     if (!resource) return { type: 'missing' }
+    const { account } = this.#options
+    let charged = 0
+    let entered = 0
     try {
+      account.require(0, 1)
+      entered = 1
       if (action.type === 'delete') return await this.#delete(row, resource, action)
-      const content = await this.#content(action.desired)
-      if (!content) return { type: 'missing' }
+      const bytes = await this.#content(action.desired)
+      if (!bytes) return { type: 'missing' }
+      account.require(bytes.length * APPLY_SHARE)
+      charged = bytes.length * APPLY_SHARE
+      const content = decodeContent(bytes)
       return action.type === 'create'
         ? await this.#create(row, resource, action.desired, content)
         : await this.#update(row, resource, action.desired, content)
     } catch (error) {
       return this.#failed(row, action.type, error)
+    } finally {
+      account.give(charged, entered)
     }
   }
 
@@ -147,7 +161,7 @@ export class Applier {
     return { type: 'written', observed: observe(result), acceptedFor: desired.hash }
   }
 
-  async #content(desired: Desired): Promise<JsonObject | undefined> {
+  async #content(desired: Desired): Promise<Uint8Array | undefined> {
     const { zone, seq, part } = desired
     const id = logId(Buffer.from(desired.logKey, 'latin1'))
     const name = { author: zone.author, logId: id }
@@ -155,13 +169,8 @@ export class Applier {
     const body = page.operations[0]?.body
     if (!body) return undefined
     const decoded = decodeBody(body)
-    const item =
-      decoded.kind === 'put'
-        ? decoded.item
-        : decoded.kind === 'chunk'
-          ? decoded.items[part]
-          : undefined
-    return item && decodeContent(item.content)
+    if (decoded.kind === 'put') return decoded.item.content
+    return decoded.kind === 'chunk' ? decoded.items[part]?.content : undefined
   }
 
   #failed(row: Row, what: string, error: unknown): Outcome {

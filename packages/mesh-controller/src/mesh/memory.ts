@@ -11,18 +11,21 @@ export interface MeshLimits {
   readonly publishBytesMax: number
   /** Kubernetes writes under way at once. */
   readonly appliesMax: number
+  /** Writes that may be pending before operations of peers wait in the store. */
+  readonly pendingMax: number
 }
 
 /** A row with its observed state and one desired entry, beside the characters of its names. */
 export const ROW_BYTES = MAP_NODE_BYTES + 720
 /** Each further zone that wants the same object. */
 export const DESIRED_BYTES = 120
-/** Two API objects of the largest size as trees, and their text: what one write may hold. */
-const APPLY_BYTES = 6 * BODY_BYTES_MAX
+/** What a write holds for each byte of content: the trees of the wanted and of the present object, and their texts. */
+export const APPLY_SHARE = 8
+const APPLY_BYTES = APPLY_SHARE * BODY_BYTES_MAX
 
 export function meshTerms(
   limits: MeshLimits,
-): Terms<'objects' | 'zones' | 'publish' | 'chunk' | 'applies'> {
+): Terms<'objects' | 'zones' | 'publish' | 'chunk' | 'applies' | 'tooLarge'> {
   return {
     objects: term({
       name: 'mesh.objects',
@@ -65,7 +68,18 @@ export function meshTerms(
       name: 'mesh.applies',
       why: 'objects being written to the API server',
       entriesMax: limits.appliesMax,
+      shellBytes: 4096,
       payloadBytesMax: APPLY_BYTES,
+      shedAt: 'never',
+    }),
+    tooLarge: term({
+      name: 'mesh.too-large',
+      why: 'names of own objects that are too large to travel, for /status',
+      entriesMax: 256,
+      table: 'map',
+      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES,
+      payloadBytesMax: 256 * 1024,
+      overflow: 'evict',
       shedAt: 'never',
     }),
   }

@@ -1,0 +1,12 @@
+export { CONTENT_BYTES_MAX } from './content.ts'
+export { OWNER_CLUSTER_ANNOTATION, OWNER_VERSION_ANNOTATION, OWNER_ZONE_LABEL } from './markers.ts'
+export { type MeshLimits, meshTerms } from './memory.ts'
+export { meshTopic } from './names.ts'
+export { BODY_BYTES_MAX } from './protocol.ts'
+export {
+  Replication,
+  type ReplicationFaults,
+  type ReplicationOptions,
+  type ResourceConfig,
+  type ZoneStatus,
+} from './replication.ts'

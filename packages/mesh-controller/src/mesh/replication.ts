@@ -1,0 +1,433 @@
+/**
+ * Runs replication for one zone: feeds watches and operations into the machine, carries out what it decides, and keeps
+ * the one timer that it wants. All decisions are the machine's.
+ *
+ * Back-pressure: a watch event and a snapshot item wait for room in the own log, an operation of a peer waits while
+ * more writes are pending than `pendingMax`.
+ *
+ * Memory: the terms of `meshTerms`.
+ */
+import type { Ledger, Term } from 'weir-mesh/bounds'
+import type { KeyPair, NodeId, TopicId } from 'weir-mesh/core'
+import { logId, zoneLogId } from 'weir-mesh/core'
+import { NEVER } from 'weir-mesh/machine'
+import {
+  Backoff,
+  type Counter,
+  describeError,
+  type Heartbeat,
+  type Heartbeats,
+  msBetween,
+  type Random,
+  type Scope,
+  TaskGroup,
+  type Timer,
+} from 'weir-mesh/runtime'
+import type { LogStore, StoredOperation } from 'weir-mesh/store'
+import { type KubeClient, NAMESPACES, Reflector, type ReflectorEvent } from '../kube/index.ts'
+import { Applier } from './applier.ts'
+import { CONTENT_BYTES_MAX } from './content.ts'
+import type { MeshLimits, meshTerms } from './memory.ts'
+import type { ObjectName } from './names.ts'
+import { observeWithContent } from './observation.ts'
+import { OwnLog } from './own-log.ts'
+import {
+  type Outcome,
+  type ReplicationEffects,
+  type ReplicationEvent,
+  ReplicationMachine,
+} from './replication-machine.ts'
+import { Reporter } from './reporter.ts'
+import { Snapshotter, type WatchedResource } from './snapshotter.ts'
+import type { Zone } from './zone.ts'
+
+export interface ResourceConfig {
+  readonly group: string
+  readonly version: string
+  readonly kind: string
+  readonly namespaces?: readonly string[]
+}
+
+/** Lets tests stop or stall a part; each must show in the readiness check. */
+export interface ReplicationFaults {
+  readonly ownLog?: () => Promise<void> | void
+  readonly apply?: () => Promise<void> | void
+  readonly watch?: (stage: 'list' | 'watch' | 'event') => Promise<void> | void
+}
+
+export interface ReplicationOptions {
+  readonly scope: Scope
+  readonly ledger: Ledger
+  readonly terms: ReturnType<typeof meshTerms>
+  readonly limits: MeshLimits
+  readonly heartbeats: Heartbeats
+  readonly random: Random
+  readonly zone: string
+  readonly incarnation: number
+  readonly key: KeyPair
+  readonly topic: TopicId
+  readonly resources: readonly ResourceConfig[]
+  readonly client: KubeClient
+  readonly store: LogStore
+  /** Hands an own operation, already in the store, to the peers. */
+  readonly publish: (operation: StoredOperation) => void
+  readonly faults?: ReplicationFaults
+}
+
+export interface ZoneStatus {
+  readonly zone: string
+  readonly id: string
+  readonly objects: number
+  readonly complete: boolean
+  readonly cluster: string
+  readonly incarnation: number
+  readonly sequence: number
+}
+
+/** Log bytes that may be spent beyond the live content before a snapshot makes the log short again. */
+const SLACK_BYTES = 2 * 1024 * 1024
+const SLACK_SHARE = 1.5
+const HEARTBEAT_MS = 8_000
+const START_RETRY_MS = 500
+const FAILED: Outcome = Object.freeze({ type: 'failed' })
+
+export class Replication implements AsyncDisposable {
+  readonly #options: ReplicationOptions
+  readonly #scope: Scope
+  readonly #machine: ReplicationMachine
+  readonly #ownLog: OwnLog
+  readonly #snapshotter: Snapshotter
+  readonly #applier: Applier
+  readonly #applies: TaskGroup
+  readonly #reporter: Reporter
+  readonly #pulse: Heartbeat
+  readonly #applied: Counter
+  readonly #received: Counter
+  #resources: readonly WatchedResource[] = Object.freeze([])
+  #reflectors: readonly Reflector<undefined>[] = Object.freeze([])
+  #cluster = ''
+  #problem = 'starting'
+  #synced = 0
+  #timer: Timer | undefined
+  #timerAt = NEVER
+  #stale: ObjectName | undefined
+  #idle: (() => void) | undefined
+
+  constructor(options: ReplicationOptions) {
+    const { ledger, terms, limits, heartbeats, zone, incarnation, topic } = options
+    this.#options = options
+    this.#scope = options.scope.child('replication')
+    const scope = this.#scope
+    const account = (term: Term) => ledger.require(term)
+    this.#machine = scope.own(
+      'machine',
+      new ReplicationMachine({
+        zone,
+        incarnation,
+        topic,
+        appliesMax: limits.appliesMax,
+        accounts: {
+          objects: account(terms.objects),
+          zones: account(terms.zones),
+          chunk: account(terms.chunk),
+        },
+      }),
+    )
+    const applying = scope.own('applies', account(terms.applies))
+    const pulse = (name: string) =>
+      scope.own(name, heartbeats.register(name, { deadlineMs: HEARTBEAT_MS }))
+    this.#pulse = pulse('apply-queue')
+    this.#pulse.idle()
+    this.#reporter = scope.own(
+      'reporter',
+      new Reporter(scope, options.client, account(terms.tooLarge)),
+    )
+    this.#ownLog = scope.own(
+      'own-log',
+      new OwnLog({
+        scope,
+        key: options.key,
+        topic,
+        logId: zoneLogId(topic, zone, incarnation),
+        store: options.store,
+        queue: account(terms.publish),
+        heartbeat: pulse('own-log'),
+        publish: options.publish,
+        onFull: () => this.#snapshotter.request(),
+        ...(options.faults?.ownLog ? { fault: options.faults.ownLog } : {}),
+      }),
+    )
+    this.#snapshotter = new Snapshotter({
+      scope,
+      client: options.client,
+      random: options.random,
+      heartbeat: pulse('snapshot'),
+      cluster: () => this.#cluster,
+      resources: () => this.#resources,
+      count: () => this.#machine.outgoing.liveObjects,
+      dispatch: (event) => this.#dispatch(event),
+      room: () => this.#ownLog.room(),
+      takeStale: () => {
+        const stale = this.#stale
+        this.#stale = undefined
+        return stale
+      },
+    })
+    this.#applies = new TaskGroup(scope, 'apply', { tasksMax: limits.appliesMax })
+    this.#applier = new Applier({
+      client: options.client,
+      store: options.store,
+      account: applying,
+      log: scope.log,
+      resourceOf: (resource, namespace) => this.#watched(resource, namespace)?.ref,
+      signal: scope.signal,
+    })
+    const counters = scope.counters
+    this.#applied = counters.counter(
+      'mesh_applied_total',
+      'Writes to the API server that succeeded.',
+    )
+    this.#received = counters.counter(
+      'mesh_operations_total',
+      'Operations of other zones that were read.',
+    )
+  }
+
+  /** Binds a zone to the key that speaks for it; see `Incoming.bind`. */
+  bind(zone: string, author: NodeId) {
+    return this.#machine.bind(zone, author)
+  }
+
+  zoneOf(author: NodeId): Zone | undefined {
+    return this.#machine.zoneOf(author)
+  }
+
+  /** Why replication is not ready, or undefined when every kind is watched and the first snapshot is written. */
+  get problem(): string | undefined {
+    if (this.#problem !== '') return this.#problem
+    if (this.#snapshotter.written === 0) return 'the first snapshot is not written yet'
+    for (const { state, resource } of this.#reflectors) {
+      if (state.problem !== '') return `${resource.plural}: ${state.problem}`
+    }
+    return undefined
+  }
+
+  get status() {
+    const zones: ZoneStatus[] = []
+    for (const zone of this.#machine.zones()) {
+      zones.push({
+        zone: zone.name,
+        id: Buffer.from(zone.author).toString('hex'),
+        objects: zone.objects,
+        complete: zone.complete,
+        cluster: zone.cluster,
+        incarnation: zone.incarnation,
+        sequence: zone.lastSeq,
+      })
+    }
+    const outgoing = this.#machine.outgoing
+    return {
+      zone: this.#options.zone,
+      incarnation: this.#options.incarnation,
+      cluster: this.#cluster,
+      problem: this.problem ?? '',
+      objects: this.#machine.objects,
+      ownObjects: outgoing.liveObjects,
+      ownSequence: outgoing.seq,
+      snapshots: this.#snapshotter.written,
+      queued: this.#ownLog.queued,
+      pending: this.#machine.pending,
+      retrying: this.#machine.retrying,
+      zones,
+      tooLarge: [...this.#reporter.oversized()],
+    }
+  }
+
+  /** Finds the kinds and begins to watch them, for as long as it takes. */
+  start(): void {
+    this.#scope.spawn('start', (signal) => this.#start(signal))
+  }
+
+  /** Takes an operation of another zone; settles when the next one may come. */
+  async deliver(operation: StoredOperation): Promise<void> {
+    if (!operation.body || this.#scope.closed) return
+    this.#received.add()
+    const { author, seq, body } = operation
+    this.#dispatch({ type: 'operation', author, logId: operation.logId, seq, body })
+    const most = this.#options.limits.pendingMax
+    while (this.#machine.pending - this.#machine.retrying > most && !this.#scope.closed) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve
+      })
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#idle?.()
+    await this.#scope.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #start(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff(this.#options.random, { firstMs: START_RETRY_MS })
+    while (!signal.aborted) {
+      try {
+        await this.#find(signal)
+        break
+      } catch (error) {
+        if (signal.aborted) return
+        this.#problem = describeError(error)
+        const delayMs = backoff.next()
+        this.#scope.log.warn('the cluster is not ready for replication yet', { error, delayMs })
+        await this.#scope.sleep(delayMs)
+      }
+    }
+    this.#problem = 'the objects of this zone are being listed'
+    this.#reflectors = Object.freeze(this.#resources.map((resource) => this.#watch(resource)))
+  }
+
+  async #find(signal: AbortSignal): Promise<void> {
+    const { client, resources } = this.#options
+    const namespace = await client.get(NAMESPACES, undefined, 'kube-system', { signal })
+    this.#cluster = namespace.metadata.uid ?? ''
+    const found: WatchedResource[] = []
+    for (const { group, version, kind, namespaces } of resources) {
+      const ref = await client.findResource(group, version, kind, { signal })
+      found.push({
+        name: `${group}/${kind}`,
+        ref,
+        namespaces: ref.namespaced ? namespaces : undefined,
+      })
+    }
+    this.#resources = Object.freeze(found)
+  }
+
+  #watch(resource: WatchedResource): Reflector<undefined> {
+    const { client, heartbeats, faults } = this.#options
+    return this.#scope.own(
+      `watch ${resource.name}`,
+      new Reflector<undefined>({
+        client,
+        resource: resource.ref,
+        heartbeats,
+        project: () => undefined,
+        onEvent: (event) => this.#observed(resource, event),
+        onLarge: ({ name, namespace, uid, bytes }) => {
+          if (name === undefined) return
+          const object = { resource: resource.name, namespace: namespace ?? '', name }
+          this.#reporter.tooLarge(object, resource.ref, uid ?? '', bytes, CONTENT_BYTES_MAX)
+        },
+        onSynced: () => {
+          this.#synced++
+          if (this.#synced < this.#resources.length) return
+          this.#problem = ''
+          this.#snapshotter.request()
+        },
+        ...(resource.namespaces ? { namespaces: resource.namespaces } : {}),
+        ...(faults?.watch ? { fault: faults.watch } : {}),
+      }),
+    )
+  }
+
+  /** Called for one event after the other; the promise holds the watch back. */
+  #observed(resource: WatchedResource, event: ReflectorEvent<undefined>): Promise<void> | void {
+    if (this.#ownLog.hasRoom) return this.#observe(resource, event)
+    return this.#ownLog.room().then(() => this.#observe(resource, event))
+  }
+
+  #observe(resource: WatchedResource, event: ReflectorEvent<undefined>): void {
+    const name = { resource: resource.name, namespace: event.namespace, name: event.name }
+    if (event.type === 'deleted' || !event.object) {
+      this.#reporter.fits(name)
+      return this.#dispatch({ type: 'gone', name, version: event.resourceVersion })
+    }
+    const { observed, content } = observeWithContent(event.object)
+    const travels = content.length <= CONTENT_BYTES_MAX
+    if (travels) this.#reporter.fits(name)
+    else this.#reporter.tooLarge(name, resource.ref, event.uid, content.length, CONTENT_BYTES_MAX)
+    this.#dispatch({ type: 'observed', name, observed, content: travels ? content : undefined })
+    this.#compact()
+  }
+
+  /** Asks for a snapshot when the log has grown past what it has to hold. */
+  #compact(): void {
+    const outgoing = this.#machine.outgoing
+    const most = outgoing.liveBytes * SLACK_SHARE + SLACK_BYTES
+    if (!this.#snapshotter.running && this.#ownLog.bytesSinceSnapshot > most)
+      this.#snapshotter.request()
+  }
+
+  #watched(resource: string, namespace: string): WatchedResource | undefined {
+    return this.#resources.find(
+      (each) =>
+        each.name === resource &&
+        (each.namespaces === undefined || each.namespaces.includes(namespace)),
+    )
+  }
+
+  #dispatch(event: ReplicationEvent): void {
+    if (this.#scope.closed) return
+    this.#machine.handle(event, this.#scope.clock.now(), this.#effects)
+    this.#arm()
+  }
+
+  /** Keeps the timer at the machine's deadline and tells the heartbeat whether there is work. */
+  #arm(): void {
+    const active = this.#machine.pending - this.#machine.retrying
+    if (active === 0) this.#pulse.idle()
+    if (active <= this.#options.limits.pendingMax) {
+      this.#idle?.()
+      this.#idle = undefined
+    }
+    const wakeAt = this.#machine.wakeAt
+    if (wakeAt === this.#timerAt) return
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#timerAt = wakeAt
+    if (wakeAt === NEVER) return
+    const delayMs = Math.max(msBetween(this.#scope.clock.now(), wakeAt), 0)
+    this.#timer = this.#scope.timer('wake', delayMs, () => {
+      this.#timerAt = NEVER
+      this.#machine.wake(this.#scope.clock.now(), this.#effects)
+      this.#arm()
+    })
+  }
+
+  readonly #effects: ReplicationEffects = {
+    publish: (seq, body, prune) => this.#ownLog.append(seq, body, prune),
+    apply: (row, action) => {
+      if (this.#applies.running === 0) this.#pulse.beat()
+      this.#applies.run(action.type, async () => {
+        let outcome: Outcome = FAILED
+        try {
+          await this.#options.faults?.apply?.()
+          outcome = await this.#applier.apply(row, action)
+          if (outcome.type === 'written') this.#applied.add()
+        } finally {
+          // An answer of the server, whatever it says, is a sign of life of the queue.
+          this.#pulse.beat()
+          this.#dispatch({ type: 'applied', row, outcome })
+        }
+      })
+    },
+    refetch: (row) => {
+      this.#stale = row
+    },
+    conflict: (row, zone) => {
+      const ref = this.#watched(row.resource, row.namespace)?.ref
+      const message = `also born in ${zone.name}: here the own one stays; delete one of the two`
+      if (ref) this.#reporter.event('owner-conflict', row, ref, row.observed?.uid ?? '', message)
+    },
+    dropLog: (author, id) => {
+      this.#scope.spawn('drop log', async () => {
+        await this.#options.store.deleteLog({ author, logId: logId(id) })
+      })
+    },
+    problem: (problem, zone, detail) => this.#reporter.report(problem, zone, detail),
+    snapshotApplied: (zone) =>
+      this.#scope.log.info('a snapshot was applied', { zone: zone.name, objects: zone.objects }),
+  }
+}
