@@ -262,7 +262,9 @@ test('each limit refuses what is one above it', () => {
   assert.equal(at(fromHex('820000'), { itemsMax: 3 }), 'none')
   assert.equal(at(fromHex('83000000'), { itemsMax: 3 }), 'DECODE_LIMIT')
   assert.equal(at(fromHex('8182810000'), { itemsMax: 4 }), 'DECODE_LIMIT')
-  assert.equal(at(fromHex('820000'), { lengthMax: 2 }), 'none')
+  for (const fits of ['820000', '420000', '626161', 'a200000100']) {
+    assert.equal(at(fromHex(fits), { lengthMax: 2 }), 'none')
+  }
   for (const long of ['83000000', '43000000', '63616161', 'a3000001000200']) {
     assert.equal(at(fromHex(long), { lengthMax: 2 }), 'DECODE_LIMIT')
   }

@@ -60,4 +60,9 @@ export {
   zoneLogId,
 } from './topics.ts'
 export { admitKey, admitSignature, Verifier, verifySignature } from './verifier.ts'
-export { type VerifyDone, VerifyPool, type VerifyPoolOptions } from './verify-pool.ts'
+export {
+  type VerifyDone,
+  type VerifyOffload,
+  VerifyPool,
+  type VerifyPoolOptions,
+} from './verify-pool.ts'

@@ -237,3 +237,16 @@ test('closing the pool answers what waits, waits for what runs, and takes nothin
   verifier[Symbol.dispose]()
   ledger.assertEmpty()
 })
+
+test('an own offload is used, and its answer is the answer', async () => {
+  const { ledger, verifier, terms } = contract()
+  const pool = new VerifyPool(ledger.require(terms.verifyJobs), verifier, {
+    offload: (_key, message, _signature, done) => queueMicrotask(() => done(message.length === 3)),
+  })
+  const { key, signature } = signed()
+  assert.equal(await pool.verify(key, new Uint8Array(3), signature), true)
+  assert.equal(await pool.verify(key, new Uint8Array(4), signature), false)
+  await pool.close()
+  verifier[Symbol.dispose]()
+  ledger.assertEmpty()
+})

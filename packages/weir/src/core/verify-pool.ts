@@ -16,6 +16,21 @@ import type { Verifier } from './verifier.ts'
 export interface VerifyPoolOptions {
   /** Jobs handed to the thread pool at a time. Default four per core: fewer leave threads idle between jobs. */
   readonly runningMax?: number
+  /** Verifies one message elsewhere and calls back later. Default: `crypto.verify` on Node's thread pool. */
+  readonly offload?: VerifyOffload
+}
+
+export type VerifyOffload = (
+  key: KeyObject,
+  message: Uint8Array,
+  signature: Uint8Array,
+  done: (valid: boolean) => void,
+) => void
+
+const threadPool: VerifyOffload = (key, message, signature, done) => {
+  verify(null, message, key, signature, (error, valid) => {
+    done(error === null && valid)
+  })
 }
 
 /** Hears the answer, always after `submit` has returned; undefined when the pool was closed before. */
@@ -34,6 +49,7 @@ export class VerifyPool implements AsyncDisposable {
   readonly #account: Account
   readonly #verifier: Verifier
   readonly #runningMax: number
+  readonly #offload: VerifyOffload
   #running = 0
   #first: Job | undefined
   #last: Job | undefined
@@ -44,6 +60,7 @@ export class VerifyPool implements AsyncDisposable {
     this.#account = account
     this.#verifier = verifier
     this.#runningMax = options.runningMax ?? 4 * availableParallelism()
+    this.#offload = options.offload ?? threadPool
     assert(this.#runningMax >= 1, 'runningMax is below 1')
   }
 
@@ -116,8 +133,8 @@ export class VerifyPool implements AsyncDisposable {
 
   #start(job: Job): void {
     this.#running++
-    verify(null, job.message, job.key, job.signature, (error, valid) => {
-      this.#finish(job.bytes, job.done, error === null && valid)
+    this.#offload(job.key, job.message, job.signature, (valid) => {
+      this.#finish(job.bytes, job.done, valid)
     })
   }
 
