@@ -3,7 +3,7 @@
  * through their `index.ts`; packages reach each other by name only.
  */
 import { posix } from 'node:path'
-import { type Finding, type Source, walk } from './source.ts'
+import { type Finding, isTestFile, type Source, walk } from './source.ts'
 
 /** The folders of each package, in the order in which they may use each other. */
 const LAYERS: Readonly<Record<string, readonly string[]>> = Object.freeze({
@@ -94,13 +94,15 @@ function relativeProblem(
 ): string | undefined {
   const root = `packages/${name}/src`
   const target = posix.join(posix.dirname(source.path), from)
+  const forTests = target === 'packages/weir/testing/index.ts' || isTestFile(target)
+  if (forTests) return source.isTest ? undefined : `${from} is for tests only`
   if (!target.startsWith(`packages/${name}/`))
     return `${from} leaves the package: import it by name`
   // Vectors and the manifest lie beside the sources.
   if (!target.startsWith(`${root}/`)) return undefined
   const [other, ...rest] = target.slice(root.length + 1).split('/')
   if (rest.length === 0 || other === folder) return undefined
-  if (rest.join('/') !== 'index.ts' && !(source.isTest && rest.join('/') === 'testing.ts')) {
+  if (rest.join('/') !== 'index.ts') {
     return `${from} reaches into ${other}: import ../${other}/index.ts`
   }
   if (source.isTest) return undefined

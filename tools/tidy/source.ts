@@ -59,8 +59,9 @@ export function parseSource(path: string, text: string): Source {
 
 /** Whether a file is a test or exists for tests only. */
 export function isTestFile(path: string): boolean {
-  return /\.(test|bench|suite|fixture)\.ts$|(^|\/)(fixture|fixtures|testing|test-support)[./]/.test(
-    path,
+  return (
+    /\.(test|bench|costs|suite|fixture)\.ts$/.test(path) ||
+    /(^|\/)(conformance|fixture|fixtures|testing)[./]/.test(path)
   )
 }
 
