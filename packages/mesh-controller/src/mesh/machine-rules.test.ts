@@ -1,0 +1,370 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Ledger, planMemory } from 'weir-mesh/bounds'
+import { blake3, type NodeId, zoneLogId } from 'weir-mesh/core'
+import { instant } from 'weir-mesh/machine'
+import { contentHash, encodeContent } from './content.ts'
+import { meshTerms } from './memory.ts'
+import { meshTopic } from './names.ts'
+import {
+  CHUNK_BYTES_MAX,
+  decodeBody,
+  encodeBegin,
+  encodeChunk,
+  encodeDelete,
+  encodeEnd,
+  encodeItem,
+  encodePut,
+} from './protocol.ts'
+import {
+  type ReplicationEffects,
+  type ReplicationEvent,
+  ReplicationMachine,
+} from './replication-machine.ts'
+import type { Observed } from './row.ts'
+
+const topic = meshTopic(blake3(Uint8Array.of(1)))
+const other = blake3(Uint8Array.of(2)) as Uint8Array as NodeId
+const stranger = blake3(Uint8Array.of(3)) as Uint8Array as NodeId
+const named = (name: string) => ({ resource: 'g/Widget', namespace: 'default', name })
+const bytes = (value: number) => encodeContent({ spec: { value } })
+const item = (name: string, value: number) => ({
+  ...named(name),
+  version: '1',
+  content: bytes(value),
+})
+
+/** A machine of zone-a that knows zone-b, with everything it asks for in lists. */
+function setUp(objectsMax = 64) {
+  const terms = meshTerms({
+    objectsMax,
+    zonesMax: 4,
+    publishBytesMax: 1 << 22,
+    appliesMax: 4,
+    pendingMax: 8,
+  })
+  const ledger = new Ledger(planMemory(Object.values(terms), { limitBytes: 1 << 28 }))
+  const machine = new ReplicationMachine({
+    zone: 'zone-a',
+    incarnation: 1,
+    topic,
+    appliesMax: 4,
+    accounts: {
+      objects: ledger.require(terms.objects),
+      zones: ledger.require(terms.zones),
+      chunk: ledger.require(terms.chunk),
+    },
+  })
+  machine.bind('zone-b', other)
+  const done: string[] = []
+  const published: { kind: string; name: string; prune: boolean; bytes: number }[] = []
+  const effects: ReplicationEffects = {
+    publish(_seq, body, prune) {
+      const read = decodeBody(body)
+      const name =
+        read.kind === 'put'
+          ? read.item.name
+          : read.kind === 'delete'
+            ? read.name.name
+            : read.kind === 'chunk'
+              ? read.items.map((each) => each.name).join(' ')
+              : ''
+      published.push({ kind: read.kind, name, prune, bytes: body.length })
+    },
+    apply: (row, action) => void done.push(`${action.type} ${row.name}`),
+    refetch: (row) => void done.push(`refetch ${row.name}`),
+    conflict: (row, zone) => void done.push(`conflict ${row.name} ${zone.name}`),
+    dropLog: (_author, logId) =>
+      void done.push(`drop ${Buffer.from(logId.subarray(0, 2)).toString('hex')}`),
+    problem: (problem, zone) => void done.push(`problem ${problem} ${zone}`),
+    snapshotApplied: (zone) => void done.push(`applied ${zone.name}`),
+  }
+  let seq = 0
+  const handle = (event: ReplicationEvent) => machine.handle(event, instant(0), effects)
+  const operation = (body: Uint8Array, fields: { incarnation?: number; author?: NodeId } = {}) =>
+    handle({
+      type: 'operation',
+      author: fields.author ?? other,
+      logId: zoneLogId(topic, 'zone-b', fields.incarnation ?? 1),
+      seq: seq++,
+      body,
+    })
+  const begin = (snapshot: number, fields: { incarnation?: number; cluster?: string } = {}) =>
+    operation(
+      encodeBegin('zone-b', { incarnation: 1, cluster: 'cb', ...fields, snapshot, count: 0 }),
+      fields,
+    )
+  const observed = (name: string, fields: Partial<Observed>, value = 1) =>
+    handle({
+      type: 'observed',
+      name: named(name),
+      observed: {
+        uid: `u-${name}`,
+        version: '5',
+        owner: '',
+        cluster: '',
+        hash: contentHash(bytes(value)),
+        ...fields,
+      },
+      content: bytes(value),
+    })
+  const close = () => {
+    machine[Symbol.dispose]()
+    ledger.assertEmpty()
+  }
+  return { machine, handle, operation, begin, observed, done, published, close }
+}
+
+test('a complete snapshot deletes the replica that it does not name', () => {
+  const world = setUp()
+  world.observed('gone', { owner: 'zone-b', cluster: 'cb' })
+  world.begin(1)
+  assert.deepEqual(world.done, [])
+  world.operation(encodeEnd('zone-b', 1, 0))
+  assert.deepEqual(world.done.sort(), ['applied zone-b', 'delete gone'])
+  world.close()
+})
+
+test('a snapshot that lacks objects deletes nothing', () => {
+  const world = setUp()
+  world.observed('kept', { owner: 'zone-b', cluster: 'cb' })
+  world.begin(1)
+  world.operation(encodeEnd('zone-b', 1, 3))
+  assert.deepEqual(world.done, ['problem snapshot-partial zone-b'])
+  world.close()
+})
+
+test('a rebuilt cluster deletes nothing and is reported', () => {
+  const world = setUp()
+  world.observed('kept', { owner: 'zone-b', cluster: 'old' })
+  world.begin(1, { cluster: 'old' })
+  world.operation(encodeChunk('zone-b', 1, [encodeItem(item('kept', 1))]))
+  world.operation(encodeEnd('zone-b', 1, 1))
+  world.begin(2, { cluster: 'new' })
+  world.operation(encodeEnd('zone-b', 2, 0))
+  assert.deepEqual(world.done, [
+    'applied zone-b',
+    'problem cluster-rebuilt zone-b',
+    'applied zone-b',
+  ])
+  world.close()
+})
+
+test('a restarted zone deletes nothing before its first complete snapshot, then what it lost', () => {
+  const world = setUp()
+  world.observed('w', { owner: 'zone-b', cluster: 'cb' }, 1)
+  world.begin(1)
+  world.operation(encodeChunk('zone-b', 1, [encodeItem(item('w', 1))]))
+  world.operation(encodeEnd('zone-b', 1, 1))
+  world.begin(1, { incarnation: 2 })
+  assert.deepEqual(world.done, ['applied zone-b'])
+  world.operation(encodeEnd('zone-b', 1, 0), { incarnation: 2 })
+  const old = Buffer.from(zoneLogId(topic, 'zone-b', 1).subarray(0, 2)).toString('hex')
+  assert.deepEqual(world.done.slice(1).sort(), ['applied zone-b', 'delete w', `drop ${old}`].sort())
+  world.close()
+})
+
+test('a key that speaks for no zone, and one that claims another zone, change nothing', () => {
+  const world = setUp()
+  world.operation(encodePut('zone-b', item('x', 1)), { author: stranger })
+  world.operation(encodePut('zone-c', item('x', 1)))
+  world.operation(Uint8Array.of(0xff))
+  assert.deepEqual(world.done, [
+    'problem author-unknown ',
+    'problem zone-claimed zone-b',
+    'problem body-undecodable zone-b',
+  ])
+  assert.equal(world.machine.objects, 0)
+  world.close()
+})
+
+test('a log without a begin, with a wrong id, or of an earlier life is not read', () => {
+  const world = setUp()
+  world.operation(encodePut('zone-b', item('x', 1)))
+  world.begin(1, { incarnation: 2 })
+  world.operation(encodeBegin('zone-b', { incarnation: 9, snapshot: 1, cluster: 'cb', count: 0 }), {
+    incarnation: 8,
+  })
+  world.begin(1, { incarnation: 1 })
+  assert.deepEqual(
+    world.done
+      .map((each) => each.split(' ').slice(0, 2).join(' '))
+      .map((each) => each.replace(/drop .*/, 'drop')),
+    ['problem log-unknown', 'problem log-unknown', 'problem log-outdated', 'drop'],
+  )
+  world.close()
+})
+
+test('an object born here stays when another zone has one of the same name, and the conflict is told once', () => {
+  const world = setUp()
+  world.begin(1)
+  world.operation(encodePut('zone-b', item('both', 2)))
+  assert.deepEqual(world.done, ['create both'])
+  world.observed('both', { version: '6' }, 1)
+  world.observed('both', { version: '7' }, 3)
+  assert.deepEqual(world.done, ['create both', 'conflict both zone-b'])
+  world.machine.row('g/Widget default both')!.state = 'idle'
+  world.close()
+})
+
+test('when the table is full nothing is deleted and it is said', () => {
+  const world = setUp(4)
+  world.begin(1)
+  world.operation(
+    encodeChunk(
+      'zone-b',
+      1,
+      [0, 1, 2, 3, 4, 5].map((at) => encodeItem(item(`w${at}`, at))),
+    ),
+  )
+  assert.equal(world.done.filter((each) => each === 'problem objects-full zone-b').length, 2)
+  world.operation(encodeEnd('zone-b', 1, 6))
+  assert.ok(world.done.includes('problem snapshot-partial zone-b'))
+  assert.ok(!world.machine.zoneOf(other)!.complete)
+  world.close()
+})
+
+test('a put does not overtake the same object in a chunk that is being filled', () => {
+  const world = setUp()
+  world.observed('w', { version: '5' }, 1)
+  world.handle({ type: 'snapshot-begin', cluster: 'ca', count: 1 })
+  const hash = contentHash(bytes(1))
+  world.handle({ type: 'snapshot-item', name: named('w'), version: '5', hash, content: bytes(1) })
+  world.observed('w', { version: '6' }, 2)
+  world.handle({ type: 'snapshot-end' })
+  assert.deepEqual(
+    world.published.map(({ kind, name, prune }) => `${kind} ${name} ${prune}`),
+    ['begin  true', 'chunk w false', 'put w false', 'end  false'],
+  )
+  world.close()
+})
+
+test('an item that is older than what was published has to be read again', () => {
+  const world = setUp()
+  world.handle({ type: 'snapshot-begin', cluster: 'ca', count: 0 })
+  world.handle({ type: 'snapshot-end' })
+  world.observed('w', { version: '9' }, 2)
+  world.handle({ type: 'snapshot-begin', cluster: 'ca', count: 1 })
+  world.handle({
+    type: 'snapshot-item',
+    name: named('w'),
+    version: '5',
+    hash: 'x',
+    content: bytes(1),
+  })
+  assert.deepEqual(world.done, ['refetch w'])
+  world.close()
+})
+
+test('chunks hold at most 64 KiB, or one object', () => {
+  const world = setUp(256)
+  const content = encodeContent({ spec: { text: 'x'.repeat(9000) } })
+  const large = encodeContent({ spec: { text: 'x'.repeat(200_000) } })
+  const all = [...Array(40).keys()].map((at) => ({
+    name: `w${at}`,
+    content: at === 20 ? large : content,
+  }))
+  for (const { name, content } of all) {
+    world.handle({
+      type: 'observed',
+      name: named(name),
+      observed: { uid: name, version: '1', owner: '', cluster: '', hash: contentHash(content) },
+      content,
+    })
+  }
+  world.handle({ type: 'snapshot-begin', cluster: 'ca', count: all.length })
+  for (const { name, content } of all) {
+    world.handle({
+      type: 'snapshot-item',
+      name: named(name),
+      version: '1',
+      hash: contentHash(content),
+      content,
+    })
+  }
+  world.handle({ type: 'snapshot-end' })
+  const chunks = world.published.filter(({ kind }) => kind === 'chunk')
+  assert.equal(chunks.flatMap(({ name }) => name.split(' ')).length, 40)
+  for (const { name, bytes } of chunks)
+    assert.ok(bytes <= CHUNK_BYTES_MAX || name === 'w20', `${name}: ${bytes}`)
+  world.close()
+})
+
+test('a delete travels only when the others know the object', () => {
+  const world = setUp()
+  world.handle({ type: 'snapshot-begin', cluster: 'ca', count: 0 })
+  world.handle({ type: 'snapshot-end' })
+  world.handle({ type: 'gone', name: named('never'), version: '3' })
+  world.observed('w', { version: '4' })
+  world.handle({ type: 'gone', name: named('w'), version: '5' })
+  assert.deepEqual(
+    world.published.slice(2).map(({ kind, name }) => `${kind} ${name}`),
+    ['put w', 'delete w'],
+  )
+  assert.equal(world.machine.objects, 0)
+  world.close()
+})
+
+test('a replica whose markers were removed by hand is still a replica, and is put back', () => {
+  const world = setUp()
+  world.begin(1)
+  world.operation(encodePut('zone-b', item('w', 1)))
+  world.handle({
+    type: 'applied',
+    row: world.machine.row('g/Widget default w')!,
+    outcome: {
+      type: 'written',
+      observed: {
+        uid: 'u',
+        version: '5',
+        owner: 'zone-b',
+        cluster: 'cb',
+        hash: contentHash(bytes(1)),
+      },
+      acceptedFor: contentHash(bytes(1)),
+    },
+  })
+  world.observed('w', { uid: 'u', version: '6', owner: '', cluster: '' }, 1)
+  assert.deepEqual(world.done, ['create w', 'update w'])
+  assert.equal(world.published.length, 0)
+  world.machine.row('g/Widget default w')!.state = 'idle'
+  world.close()
+})
+
+test('what the API server makes of a content counts as equal to it', () => {
+  const world = setUp()
+  world.begin(1)
+  world.operation(encodePut('zone-b', item('w', 1)))
+  const row = world.machine.row('g/Widget default w')!
+  const defaulted = { uid: 'u', version: '5', owner: 'zone-b', cluster: 'cb', hash: 'defaulted' }
+  world.handle({
+    type: 'applied',
+    row,
+    outcome: { type: 'written', observed: defaulted, acceptedFor: contentHash(bytes(1)) },
+  })
+  assert.deepEqual(world.done, ['create w'])
+  world.handle({
+    type: 'observed',
+    name: named('w'),
+    observed: { ...defaulted, version: '6', hash: 'edited' },
+    content: undefined,
+  })
+  assert.deepEqual(world.done, ['create w', 'update w'])
+  row.state = 'idle'
+  world.close()
+})
+
+test('a failed write is tried again after a delay that grows, and a delete of the owner overtakes it', () => {
+  const world = setUp()
+  world.begin(1)
+  world.operation(encodeEnd('zone-b', 1, 0))
+  world.operation(encodePut('zone-b', item('w', 1)))
+  const row = world.machine.row('g/Widget default w')!
+  world.handle({ type: 'applied', row, outcome: { type: 'failed' } })
+  assert.equal(world.machine.retrying, 1)
+  assert.equal(world.machine.wakeAt, 100_000)
+  world.operation(encodeDelete('zone-b', named('w'), '2'))
+  assert.equal(world.machine.pending, 0)
+  assert.equal(world.machine.objects, 0)
+  world.close()
+})
