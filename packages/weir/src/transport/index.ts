@@ -5,6 +5,7 @@ export {
   type HostPort,
   parseAddress,
 } from './addresses.ts'
+export { ByteRing } from './byte-ring.ts'
 export {
   ConnectionClosedError,
   connectFailed,
@@ -24,6 +25,7 @@ export {
   type TransportOptions,
 } from './load.ts'
 export {
+  TRACE_CHARS_MAX,
   type TransportLimits,
   type TransportTerms,
   transportLimits,
