@@ -111,12 +111,24 @@ test('a pinned log without operations is no frontier that could be forgotten', (
     await store.append(TOPIC, run(0, 0))
     await store.prune(LOG, 1)
     store.pin(LOG)
+    await store.append(TOPIC, run(1, 1))
+    await store.prune(LOG, 2)
     for (const index of [2, 3, 4]) {
       await store.append(TOPIC, [operation({ seq: 0, log: log(index) })])
     }
-    assert.equal((await store.log(LOG))?.height, 0)
+    assert.equal((await store.log(LOG))?.height, 1)
     store.unpin(LOG)
-    assert.equal((await store.log(LOG))?.height, 0)
+    assert.equal((await store.log(LOG))?.height, 1)
+  }))
+
+test('a frontier that is pinned takes the place of the log used least recently', () =>
+  withEviction({ logsMax: 1 }, async (store) => {
+    await store.append(TOPIC, run(0, 0))
+    await store.append(TOPIC, [operation({ seq: 0, log: log(2) })])
+    store.pin(LOG)
+    assert.deepEqual(await left(store, log(2)), [0, 0])
+    assert.deepEqual(await store.append(TOPIC, run(1, 1, { log: log(2) })), ['full'])
+    assert.deepEqual(await store.append(TOPIC, run(1, 1)), ['kept'])
   }))
 
 test('a new log takes the place of the one used least recently', () =>
@@ -141,6 +153,45 @@ test('what can never fit evicts nothing', () =>
     assert.deepEqual(await store.append(TOPIC, [operation({ seq: 0, log: log(3) })]), ['kept'])
     assert.deepEqual(await store.append(TOPIC, [large]), ['full'])
     assert.deepEqual(await left(store, log(3)), [1, 1])
+  }))
+
+test('what can never fit into its log, or replace it, evicts nothing either', () =>
+  withEviction({ bytesMax: 40 * KIB, bytesPerLogMax: 30 * KIB }, async (store) => {
+    const pinned = log(9)
+    store.pin(pinned)
+    await store.append(TOPIC, [operation({ seq: 0, log: pinned, bodyBytes: 20 * KIB })])
+    await store.append(TOPIC, run(0, 3, { bodyBytes: KIB }))
+    await store.append(TOPIC, run(0, 3, { log: log(2), bodyBytes: KIB }))
+    const huge = operation({ seq: 4, bodyBytes: 31 * KIB })
+    const replacing = operation({ seq: 4, prune: true, bodyBytes: 25 * KIB })
+    assert.deepEqual(await store.append(TOPIC, [huge]), ['full'])
+    assert.deepEqual(await store.append(TOPIC, [replacing]), ['full'])
+    assert.deepEqual(
+      [await left(store), await left(store, log(2))],
+      [
+        [4, 4],
+        [4, 4],
+      ],
+    )
+  }))
+
+test('what can never fit into its own log takes nothing from it', () =>
+  withEviction({ bytesMax: 200 * KIB, bytesPerLogMax: 20 * KIB }, async (store) => {
+    await store.append(TOPIC, run(0, 3, { bodyBytes: KIB }))
+    assert.deepEqual(await store.append(TOPIC, [operation({ seq: 4, bodyBytes: 30 * KIB })]), [
+      'full',
+    ])
+    assert.deepEqual(await left(store), [4, 4])
+  }))
+
+test('a log that is its own only victim may lose all that it has', () =>
+  withEviction({ bytesMax: 40 * KIB }, async (store) => {
+    store.pin(log(9))
+    await store.append(TOPIC, [operation({ seq: 0, log: log(9), bodyBytes: 15 * KIB })])
+    const [first, second] = run(0, 1, { headerBytes: 18 * KIB })
+    assert.deepEqual(await store.append(TOPIC, [first!]), ['kept'])
+    assert.deepEqual(await store.append(TOPIC, [second!]), ['kept'])
+    assert.deepEqual(await readAll(store), [second])
   }))
 
 test('a prune flag in a full store evicts from others only what it needs more', () =>
@@ -181,6 +232,20 @@ test('level 2 sheds to three quarters, level 3 to half, and under pressure nothi
     assert.equal(held(), before)
     assert.ok(ledger.row(terms.operations).exits.shed > 0)
     await press(0)
+  }))
+
+test('at level 3 a log at its cap loses nothing for an operation that is refused', () =>
+  withEviction({ operationsPerLogMax: 10, logsMax: 1 }, async (store, ledger) => {
+    await store.append(TOPIC, run(0, 9))
+    ledger.pressure.process([{ source: 'test', used: 97, limit: 100 }])
+    await settled()
+    const answers = await store.append(TOPIC, [
+      operation({ seq: 10 }),
+      operation({ seq: 0, log: log(2) }),
+    ])
+    assert.deepEqual(answers, ['full', 'full'])
+    assert.deepEqual(await readAll(store), run(0, 9))
+    ledger.pressure.process([])
   }))
 
 test('a store that is the whole plan keeps it, under the pressure that it makes itself', () =>

@@ -139,6 +139,19 @@ test('store.pins: one more throws LIMIT', () =>
     store.pin(log(2))
   }))
 
+test('a frontier that finds no place among the logs cannot be pinned', () =>
+  withStore({ logsMax: 1, pinsMax: 1 }, {}, async ({ store }) => {
+    await store.append(TOPIC, run(0, 0))
+    await store.prune(LOG, 1)
+    await store.append(TOPIC, [operation({ seq: 0, log: log(2) })])
+    assert.throws(
+      () => store.pin(LOG),
+      (error) => isWeirError(error, 'LIMIT'),
+    )
+    store.pin(log(2))
+    assert.equal((await store.log(LOG))?.height, 0)
+  }))
+
 test('store.meta: one value more throws LIMIT', () =>
   withStore({ metaMax: 1 }, {}, async ({ store, ledger, terms }) => {
     await store.setMeta('a', new Uint8Array(1))
@@ -165,6 +178,15 @@ test('frees every byte of what is pruned, deleted and replaced', () =>
       assert.equal(ledger.row(term).entries, 0, term.name)
     }
     assert.equal(ledger.row(terms.log).instances, 0)
+  }))
+
+test('a segment of which more is dead than alive is copied into a smaller one', () =>
+  withStore({}, {}, async ({ store, ledger, terms }) => {
+    await store.append(TOPIC, run(0, 299, { bodyBytes: 700 }))
+    await store.prune(LOG, 298)
+    const { bytes } = ledger.row(terms.bytes)
+    assert.ok(bytes < 10_000, `${bytes} charged for two operations`)
+    assert.deepEqual(await readAll(store), run(298, 299, { bodyBytes: 700 }))
   }))
 
 test('costs little beyond its bytes', () =>
@@ -208,6 +230,8 @@ test('warns at 70 and 90 % of a cap, once each, and takes it back 10 points lowe
     assert.deepEqual(levels(), [], '60 of 100 is still inside the hysteresis')
     await store.append(TOPIC, run(70, 99))
     assert.deepEqual(levels(), [['operations', 90, 90]])
+    await store.prune(LOG, 20)
+    assert.deepEqual(levels(), [], '80 is inside the hysteresis of 90')
     await store.prune(LOG, 21)
     assert.deepEqual(levels(), [['operations', 70, 79]])
     await store.prune(LOG, 41)
@@ -242,7 +266,7 @@ test('nothing is half kept when any one charge is refused', async () => {
   const batch = [
     ...run(0, 3, { bodyBytes: 800 }),
     ...run(0, 3, { log: log(2), bodyBytes: 800 }),
-    operation({ seq: 4, prune: true, bodyBytes: 3_000 }),
+    operation({ seq: 4, prune: true, bodyBytes: 9_000 }),
     ...run(5, 6, { bodyBytes: 800 }),
   ]
   await sweepFaults(async (store, fault) => {

@@ -3,7 +3,7 @@
  * operation costs RECORD_BYTES beyond its payload and no object at all.
  *
  * Sequence numbers in a log are consecutive, so a record is found by its segment and a short scan. A segment is freed
- * when its last record goes, and copied into a smaller one when more than half of it is dead.
+ * when its last record goes, and copied into a smaller one when more of it is dead than alive.
  *
  * Memory: each segment is charged in full, with its shell, before it is allocated: bytes to the account of the log
  * (and its pool), one entry per operation to the log and to the store. While a segment is copied, both live.
@@ -198,7 +198,7 @@ export class Segments implements Disposable {
     segment.first = seq
     segment.count -= count
     this.#giveEntries(count, why)
-    if (segment.start > segment.bytes.length / 2) this.#copy(segment, false)
+    if (segment.start > segment.end - segment.start) this.#copy(segment, false)
     return dropped + count
   }
 

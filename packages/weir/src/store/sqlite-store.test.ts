@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import {
+  chmodSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -311,6 +312,9 @@ test('files and their directory are for the user alone', () =>
     }
     await store.close()
     assert.deepEqual(readdirSync(dirname(path)), ['store.db'], 'closing checkpoints')
+    chmodSync(path, 0o644)
+    await open()
+    assert.equal(mode(path), '600')
   }))
 
 test('a large batch lets the event loop have turns, and readers wait for its end', () =>
