@@ -72,6 +72,8 @@ export interface ReplicationOptions {
   /** Hands an own operation, already in the store, to the peers. */
   readonly publish: (operation: StoredOperation) => void
   readonly faults?: ReplicationFaults
+  /** Silence after which a part counts as stalled. Default 8 000 ms. */
+  readonly heartbeatMs?: number
 }
 
 export interface ZoneStatus {
@@ -112,6 +114,8 @@ export class Replication implements AsyncDisposable {
   #timerAt = NEVER
   #stale: ObjectName | undefined
   #idle: (() => void) | undefined
+  #listed = false
+  readonly #listing = Promise.withResolvers<void>()
 
   constructor(options: ReplicationOptions) {
     const { ledger, terms, limits, heartbeats, zone, incarnation, topic } = options
@@ -135,7 +139,10 @@ export class Replication implements AsyncDisposable {
     )
     const applying = scope.own('applies', account(terms.applies))
     const pulse = (name: string) =>
-      scope.own(name, heartbeats.register(name, { deadlineMs: HEARTBEAT_MS }))
+      scope.own(
+        name,
+        heartbeats.register(name, { deadlineMs: options.heartbeatMs ?? HEARTBEAT_MS }),
+      )
     this.#pulse = pulse('apply-queue')
     this.#pulse.idle()
     this.#reporter = scope.own(
@@ -248,8 +255,12 @@ export class Replication implements AsyncDisposable {
     this.#scope.spawn('start', (signal) => this.#start(signal))
   }
 
-  /** Takes an operation of another zone; settles when the next one may come. */
+  /**
+   * Takes an operation of another zone; settles when the next one may come. Before the own objects are listed it
+   * waits: whether something has to be written depends on what is there.
+   */
   async deliver(operation: StoredOperation): Promise<void> {
+    if (!this.#listed) await this.#listing.promise
     if (!operation.body || this.#scope.closed) return
     this.#received.add()
     const { author, seq, body } = operation
@@ -263,8 +274,10 @@ export class Replication implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
+    const closing = this.#scope.close()
+    this.#listing.resolve()
     this.#idle?.()
-    await this.#scope.close()
+    await closing
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -324,6 +337,8 @@ export class Replication implements AsyncDisposable {
           this.#synced++
           if (this.#synced < this.#resources.length) return
           this.#problem = ''
+          this.#listed = true
+          this.#listing.resolve()
           this.#snapshotter.request()
         },
         ...(resource.namespaces ? { namespaces: resource.namespaces } : {}),

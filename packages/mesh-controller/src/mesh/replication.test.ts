@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { DirectMesh } from '../../testing/direct-mesh.ts'
+import { until, WIDGETS, widget } from '../api-server/testing.ts'
+import { isKubeError, type KubeClient, type KubeObject } from '../kube/index.ts'
+import { OWNER_ZONE_LABEL } from './markers.ts'
+
+async function find(client: KubeClient, name: string): Promise<KubeObject | undefined> {
+  try {
+    return await client.get(WIDGETS, 'default', name)
+  } catch (error) {
+    if (isKubeError(error, 'KUBE_NOT_FOUND')) return undefined
+    throw error
+  }
+}
+
+async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + 20_000
+  while (!(await holds())) {
+    if (Date.now() > end) assert.fail(`waited in vain: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+async function withMesh(run: (mesh: DirectMesh) => Promise<void>, count = 2): Promise<void> {
+  const mesh = await DirectMesh.open(count)
+  try {
+    await run(mesh)
+  } finally {
+    await mesh.close()
+  }
+}
+
+test('a resource that is created, edited and deleted in one zone is so in the others', () =>
+  withMesh(async (mesh) => {
+    const [a, b, c] = mesh.zones.map((zone) => zone.cluster.client) as [
+      KubeClient,
+      KubeClient,
+      KubeClient,
+    ]
+    await a.create(WIDGETS, widget('w1', { size: 1 }))
+    for (const zone of [b, c])
+      await eventually('created', async () => (await find(zone, 'w1')) !== undefined)
+    assert.equal((await find(b, 'w1'))?.metadata.labels?.[OWNER_ZONE_LABEL], 'zone-a')
+    assert.equal((await find(a, 'w1'))?.metadata.labels, undefined)
+    await a.mergePatch(WIDGETS, 'default', 'w1', { spec: { size: 2, note: 'n' } })
+    await a.patchStatus(WIDGETS, 'default', 'w1', { phase: 'Ready' })
+    for (const zone of [b, c]) {
+      await eventually('edited', async () => {
+        const object = (await find(zone, 'w1')) as
+          | { spec?: { size?: number }; status?: { phase?: string } }
+          | undefined
+        return object?.spec?.size === 2 && object.status?.phase === 'Ready'
+      })
+    }
+    await a.delete(WIDGETS, 'default', 'w1')
+    for (const zone of [b, c])
+      await eventually('deleted', async () => (await find(zone, 'w1')) === undefined)
+  }, 3))
+
+test('a replica that is edited or deleted by hand is put back', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones.map((zone) => zone.cluster.client) as [KubeClient, KubeClient]
+    await a.create(WIDGETS, widget('w1', { size: 1 }))
+    await eventually('created', async () => (await find(b, 'w1')) !== undefined)
+    await b.mergePatch(WIDGETS, 'default', 'w1', {
+      spec: { size: 9 },
+      metadata: { labels: { [OWNER_ZONE_LABEL]: null } },
+    })
+    await eventually('put back', async () => {
+      const object = (await find(b, 'w1')) as
+        | { spec?: { size?: number }; metadata: KubeObject['metadata'] }
+        | undefined
+      return object?.spec?.size === 1 && object.metadata.labels?.[OWNER_ZONE_LABEL] === 'zone-a'
+    })
+    await b.delete(WIDGETS, 'default', 'w1')
+    await eventually('made again', async () => (await find(b, 'w1')) !== undefined)
+  }))
+
+test('a zone that was away learns of what was made and deleted meanwhile, and the restart deletes nothing else', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones.map((zone) => zone.cluster.client) as [KubeClient, KubeClient]
+    for (const name of ['w1', 'w2', 'w3']) await a.create(WIDGETS, widget(name))
+    await b.create(WIDGETS, widget('own'))
+    await eventually('w3 in b', async () => (await find(b, 'w3')) !== undefined)
+    await eventually('own in a', async () => (await find(a, 'own')) !== undefined)
+    await mesh.zones[1]!.stop()
+    await a.delete(WIDGETS, 'default', 'w2')
+    await a.create(WIDGETS, widget('w4'))
+    mesh.zones[1]!.restart()
+    await eventually('w4 in b', async () => (await find(b, 'w4')) !== undefined)
+    await eventually('w2 gone from b', async () => (await find(b, 'w2')) === undefined)
+    for (const name of ['w1', 'w3', 'own']) assert.ok(await find(b, name), name)
+    await eventually(
+      'zone-b complete in a',
+      async () =>
+        mesh.zones[0]!.replication.status.zones[0]!.incarnation === 2 &&
+        mesh.zones[0]!.replication.status.zones[0]!.complete,
+    )
+    assert.ok(await find(a, 'own'))
+  }))
+
+test('an owner that restarts takes what was deleted meanwhile away from the others', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones.map((zone) => zone.cluster.client) as [KubeClient, KubeClient]
+    for (const name of ['w1', 'w2']) await a.create(WIDGETS, widget(name))
+    await eventually('w2 in b', async () => (await find(b, 'w2')) !== undefined)
+    await mesh.zones[0]!.stop()
+    await a.delete(WIDGETS, 'default', 'w1')
+    assert.ok(await find(b, 'w1'))
+    mesh.zones[0]!.restart()
+    await eventually('w1 gone', async () => (await find(b, 'w1')) === undefined)
+    assert.ok(await find(b, 'w2'))
+  }))
+
+test('an API server that fails for a while loses nothing', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
+    let failures = 0
+    b.cluster.faults = (request) =>
+      request.method === 'GET' || ++failures > 12 ? undefined : { status: failures % 2 ? 500 : 409 }
+    for (const name of ['w1', 'w2', 'w3', 'w4'])
+      await a.cluster.client.create(WIDGETS, widget(name))
+    for (const name of ['w1', 'w2', 'w3', 'w4']) {
+      await eventually(name, async () => (await find(b.cluster.client, name)) !== undefined)
+    }
+    assert.ok(failures > 12)
+  }))
+
+test('an object above 1 MiB stays, with an Event, a counter and a row in the status, and all else goes on', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
+    const big = (size: number) => widget('big', { extra: { text: 'x'.repeat(size) } })
+    await a.cluster.client.create(WIDGETS, big(1024 * 1024 + 10))
+    await a.cluster.client.create(WIDGETS, widget('small'))
+    await eventually('small', async () => (await find(b.cluster.client, 'small')) !== undefined)
+    assert.equal(await find(b.cluster.client, 'big'), undefined)
+    assert.equal(a.replication.status.tooLarge.length, 1)
+    assert.equal(a.counters.value('mesh_too_large_total'), 1)
+    await eventually('Event', async () => {
+      const events = await a.cluster.client.list(
+        { group: '', version: 'v1', kind: 'Event', plural: 'events', namespaced: true },
+        { namespace: 'default' },
+      )
+      return events.items.some((event) => event['reason'] === 'TooLarge')
+    })
+    await a.cluster.client.mergePatch(WIDGETS, 'default', 'big', {
+      spec: { extra: { text: 'x'.repeat(1000 * 1000) } },
+    })
+    await eventually(
+      'big fits now',
+      async () => (await find(b.cluster.client, 'big')) !== undefined,
+    )
+    assert.equal(a.replication.status.tooLarge.length, 0)
+  }))
+
+test('a log that would outgrow its store is made short by snapshots, and nothing is lost', async () => {
+  const mesh = await DirectMesh.open(2, { storeBytesMax: 3 * 1024 * 1024 })
+  try {
+    const [a, b] = mesh.zones.map((zone) => zone.cluster.client) as [KubeClient, KubeClient]
+    const text = 'x'.repeat(20_000)
+    for (let round = 0; round < 25; round++) {
+      for (let at = 0; at < 10; at++) {
+        const name = `w${at}`
+        const note = `${round} ${text}`
+        if (round === 0) await a.create(WIDGETS, widget(name, { note }))
+        else await a.mergePatch(WIDGETS, 'default', name, { spec: { note } })
+      }
+    }
+    for (let at = 0; at < 10; at++) {
+      await eventually(`w${at}`, async () => {
+        const object = (await find(b, `w${at}`)) as { spec?: { note?: string } } | undefined
+        return object?.spec?.note?.startsWith('24 ') === true
+      })
+    }
+    assert.ok(mesh.zones[0]!.replication.status.snapshots > 1)
+  } finally {
+    await mesh.close()
+  }
+})
+
+test('an apply queue, a watch and an own log that stall are named by their heartbeats', async () => {
+  const never = () => new Promise<void>(() => {})
+  for (const [part, faults] of [
+    ['apply-queue', { apply: never }],
+    ['own-log', { ownLog: never }],
+  ] as const) {
+    const mesh = await DirectMesh.open(2)
+    try {
+      const zone = mesh.zones[1]!
+      await until('both ready', () =>
+        mesh.zones.every((each) => each.replication.problem === undefined),
+      )
+      await zone.stop()
+      zone.restart(faults)
+      await mesh.zones[0]!.cluster.client.create(WIDGETS, widget('w1'))
+      await until(`${part} stalls`, () =>
+        [...zone.heartbeats].some((each) => each.name === part && each.problem() !== undefined),
+      )
+    } finally {
+      await mesh.close().catch(() => {})
+    }
+  }
+})
