@@ -49,5 +49,5 @@ export function toNative(bytes: Uint8Array): number[] {
 
 /** Bytes of our own from what the binding gave. */
 export function fromNative(bytes: ArrayLike<number>): Uint8Array {
-  return bytes instanceof Uint8Array ? bytes : Uint8Array.from(bytes)
+  return bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes)
 }

@@ -173,7 +173,7 @@ class IrohEndpoint implements Endpoint {
       () => this.#native.connect(target, toNative(protocol)),
       options.signal,
       connectFailed(`${addresses.join(', ')} did not answer within ${connectTimeoutMs} ms`),
-      (slot, native) => this.#connection(slot, native, true),
+      (slot, native) => this.#connection(slot, native, true, dialled(native, addresses)),
     )
   }
 
@@ -205,7 +205,7 @@ class IrohEndpoint implements Endpoint {
         remote: addr,
         validated,
         bytes: NATIVE_INCOMING_BYTES,
-        accept: (signal) => this.#accept(incoming, signal),
+        accept: (signal) => this.#accept(incoming, addr, signal),
         refuse,
         retry: validated ? undefined : () => void incoming.retry().then(quiet, quiet),
         ignore: () => void incoming.ignore().then(quiet, quiet),
@@ -219,7 +219,11 @@ class IrohEndpoint implements Endpoint {
     }
   }
 
-  async #accept(incoming: NativeIncoming, signal: AbortSignal | undefined): Promise<Connection> {
+  async #accept(
+    incoming: NativeIncoming,
+    remote: Address,
+    signal: AbortSignal | undefined,
+  ): Promise<Connection> {
     const { connectTimeoutMs } = this.#options.limits
     try {
       throwIfAborted(signal)
@@ -227,7 +231,7 @@ class IrohEndpoint implements Endpoint {
         async () => (await incoming.accept()).connect(),
         signal,
         connectFailed(`the handshake took longer than ${connectTimeoutMs} ms`),
-        (slot, native) => this.#connection(slot, native, false),
+        (slot, native) => this.#connection(slot, native, false, remote),
       )
     } catch (error) {
       // Refused by a limit or an abort before the binding was asked: the peer has to hear of it.
@@ -268,7 +272,12 @@ class IrohEndpoint implements Endpoint {
     }
   }
 
-  #connection(slot: number, native: NativeConnection, outbound: boolean): IrohConnection {
+  #connection(
+    slot: number,
+    native: NativeConnection,
+    outbound: boolean,
+    remote: Address,
+  ): IrohConnection {
     throwIfAborted(this.#scope.signal)
     const nodeId = toNodeId(fromNative(native.remoteId().toBytes()))
     const { ledger, terms, limits } = this.#options
@@ -280,7 +289,7 @@ class IrohEndpoint implements Endpoint {
       scope: this.#scope,
       nodeId,
       protocol: fromNative(native.alpn()),
-      remote: native.paths()[0]?.remoteAddr ?? '',
+      remote,
       outbound,
       limits,
       accounts: { streams, opens, buffers },
@@ -310,4 +319,10 @@ class IrohEndpoint implements Endpoint {
     for (const slot of this.#slots.values()) slot.close()
     this.#slots[Symbol.dispose]()
   }
+}
+
+/** Which of the addresses answered: the binding may have found more ways to the peer since. */
+function dialled(native: NativeConnection, addresses: readonly Address[]): Address {
+  const path = native.paths().find(({ remoteAddr }) => addresses.includes(remoteAddr))
+  return path?.remoteAddr ?? addresses[0]!
 }
