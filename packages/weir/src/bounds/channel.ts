@@ -31,6 +31,8 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
   #waiters: Waiter | undefined
   /** Producers in `send` that have not added their value yet: those in the list and those just woken. */
   #waiting = 0
+  /** One was woken and has not tried yet. Two at once would pass each other when the first does not fit. */
+  #awake = false
   #ended = false
   #failure: { readonly error: unknown } | undefined
   #disposed = false
@@ -92,6 +94,7 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
       if (first && this.#waiting >= this.#waitersMax) throw this.#refused('cap', value)
       // One that was woken and did not fit goes on waiting at the head.
       await this.#room(signal, first)
+      this.#awake = false
       wait = false
     }
   }
@@ -173,7 +176,12 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
     this.#waiting++
     try {
       await new Promise<void>((resolve, reject) => {
-        if (signal?.aborted) return reject(abortError(signal))
+        const leave = () => {
+          reject(abortError(signal!))
+          // What did not fit may have kept back others that do.
+          this.#wakeProducer()
+        }
+        if (signal?.aborted) return leave()
         const waiter: Waiter = {
           wake: () => {
             listener[Symbol.dispose]()
@@ -184,7 +192,7 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
         const listener = onAbort(signal, () => {
           // At once: a wake-up that goes to one who has left would be lost for the one behind.
           this.#forget(waiter)
-          reject(abortError(signal!))
+          leave()
         })
         this.#enter(waiter, atTail)
       })
@@ -221,12 +229,14 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
 
   #wakeProducer(): void {
     const waiter = this.#waiters
-    if (!waiter) return
+    if (!waiter || this.#awake) return
     this.#waiters = waiter.next
+    this.#awake = true
     waiter.wake()
   }
 
   #wakeAllProducers(): void {
-    while (this.#waiters) this.#wakeProducer()
+    for (let waiter = this.#waiters; waiter; waiter = waiter.next) waiter.wake()
+    this.#waiters = undefined
   }
 }
