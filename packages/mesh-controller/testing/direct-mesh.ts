@@ -102,7 +102,8 @@ export class DirectMesh {
           incarnation: ++incarnation,
           topic: mesh.#topic,
           limits,
-          storeBytesMax: options.storeBytesMax ?? 16 * 1024 * 1024,
+          storeBytesMax:
+            (name === 'zone-a' ? options.storeBytesMax : undefined) ?? 16 * 1024 * 1024,
           others: () => mesh.zones.filter((each) => each !== this),
           ...(faults ? { faults } : {}),
         })
@@ -168,8 +169,12 @@ class Life {
         terms: kube,
       }),
       store: this.store,
-      publish: (operation) => {
-        for (const other of options.others()) lives.get(other)?.receive(topic, operation)
+      publish: async (operation) => {
+        const [answer] = await this.store.append(topic, [operation])
+        if (answer === 'kept') {
+          for (const other of options.others()) lives.get(other)?.receive(topic, operation)
+        }
+        return answer!
       },
       heartbeatMs: 500,
       ...(options.faults ? { faults: options.faults } : {}),

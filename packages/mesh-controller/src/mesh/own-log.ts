@@ -1,11 +1,12 @@
 /**
- * Writes the zone's own log: signs what was decided, keeps it in the store, hands it to sync. Strictly in order, one
- * batch at a time.
+ * Writes the zone's own log: signs what was decided and gives it to sync, which keeps it in the store and offers it to
+ * the peers. Strictly in order, one batch at a time.
  *
- * When the store has no room, writing waits and asks for a snapshot, whose prune flag makes room. Nothing is dropped:
- * whoever produces changes asks `hasRoom` first and waits for `room`.
+ * When the store has no room, a snapshot makes it: its begin carries the prune flag, and what was waiting before it is
+ * left out, because the snapshot says it again. Nothing else is dropped: whoever produces changes asks `hasRoom`
+ * first and waits for `room`.
  *
- * Memory: the bodies in the queue, charged to `mesh.publish-queue`.
+ * Memory: the bodies in the queue, charged to `mesh.publish-queue`, and one signed batch of them.
  */
 import { type Account, RingQueue } from 'weir-mesh/bounds'
 import {
@@ -14,10 +15,10 @@ import {
   type Hash,
   type KeyPair,
   type LogId,
-  type TopicId,
 } from 'weir-mesh/core'
 import { assert, type Heartbeat, type Scope, WeirError } from 'weir-mesh/runtime'
-import type { LogStore, StoredOperation } from 'weir-mesh/store'
+import type { StoredOperation } from 'weir-mesh/store'
+import type { Published } from 'weir-mesh/sync'
 import { BODY_BYTES_MAX, CHUNK_BYTES_MAX } from './protocol.ts'
 
 interface Pending {
@@ -29,13 +30,11 @@ interface Pending {
 export interface OwnLogOptions {
   readonly scope: Scope
   readonly key: KeyPair
-  readonly topic: TopicId
   readonly logId: LogId
-  readonly store: LogStore
   readonly queue: Account
   readonly heartbeat: Heartbeat
-  /** Hands a stored operation to the peers. */
-  readonly publish: (operation: StoredOperation) => void
+  /** Keeps an operation and offers it to the peers. */
+  readonly publish: (operation: StoredOperation) => Promise<Published>
   /** The store is full: a snapshot would make room. */
   readonly onFull: () => void
   /** For tests: called before each batch. */
@@ -47,7 +46,9 @@ const BATCH_BYTES_MAX = 256 * 1024
 /** What one event can produce: the chunk that was open, and the object itself. */
 const ROOM_BYTES = 2 * BODY_BYTES_MAX + CHUNK_BYTES_MAX
 const ROOM_OPERATIONS = 4
-const FULL_WAIT_MS = 200
+/** Kept free beside that, so that the begin of a snapshot always fits. */
+const BEGIN_BYTES = 1024
+const FULL_WAIT_MS = 50
 
 export class OwnLog implements AsyncDisposable {
   readonly #options: OwnLogOptions
@@ -57,6 +58,9 @@ export class OwnLog implements AsyncDisposable {
   #writing = false
   #bytes = 0
   #failure: unknown
+  #signed: StoredOperation[] = []
+  #prunes = 0
+  #full = false
   #waiting: (() => void) | undefined
   #roomPromise: Promise<void> | undefined
 
@@ -80,12 +84,22 @@ export class OwnLog implements AsyncDisposable {
   /** Whether another event may be handled: what it can produce fits into the queue. */
   get hasRoom(): boolean {
     const { term, entries, freeBytes } = this.#options.queue
-    return freeBytes >= ROOM_BYTES && term.entriesMax - entries >= ROOM_OPERATIONS
+    const freeEntries = term.entriesMax - entries
+    return freeBytes >= ROOM_BYTES + BEGIN_BYTES && freeEntries > ROOM_OPERATIONS
   }
 
   /** Settles when there is room again. @throws {WeirError} `OWN_LOG_FAILED` when the log cannot be written any more. */
-  async room(): Promise<void> {
-    while (!this.hasRoom) {
+  room(): Promise<void> {
+    return this.#until(() => this.hasRoom)
+  }
+
+  /** As `room`, for the begin of a snapshot: it may enter a full queue, because it makes the room that is missing. */
+  roomForBegin(): Promise<void> {
+    return this.#until(() => this.#prunes === 0 || this.hasRoom)
+  }
+
+  async #until(there: () => boolean): Promise<void> {
+    while (!there()) {
       if (this.#failure) throw this.#failure
       this.#roomPromise ??= new Promise((resolve) => {
         this.#waiting = resolve
@@ -98,6 +112,7 @@ export class OwnLog implements AsyncDisposable {
   append(seq: number, body: Uint8Array, prune: boolean): void {
     const admission = this.#queue.push({ seq, body, prune })
     assert(admission === 'ok', `an operation was decided without room for it: ${admission}`)
+    if (prune) this.#prunes++
     if (this.#writing || this.#failure) return
     this.#writing = true
     this.#scope.spawn('write', (signal) => this.#write(signal))
@@ -134,19 +149,51 @@ export class OwnLog implements AsyncDisposable {
   }
 
   async #writeBatch(): Promise<void> {
-    const batch = this.#sign()
-    const kept = await this.#store(batch)
-    for (const operation of kept) {
-      const pending = this.#queue.shift()
-      assert(pending?.seq === operation.seq, 'the own log lost its order')
-      this.#bytes = pending.prune ? pending.body.length : this.#bytes + pending.body.length
-      this.#head = operation.id
-      this.#options.publish(operation)
-    }
-    if (this.hasRoom) this.#wakeWaiting()
-    if (kept.length === batch.length) return
-    this.#options.onFull()
+    if (this.#full) this.#leaveOutSuperseded()
+    if (this.#signed.length === 0) this.#signed = this.#sign()
+    const batch = this.#signed
+    const answers = await Promise.all(batch.map((operation) => this.#options.publish(operation)))
+    let kept = 0
+    while (kept < batch.length && answers[kept] === 'kept') this.#written(batch[kept++]!)
+    this.#signed = batch.slice(kept)
+    if (this.hasRoom || kept > 0) this.#wakeWaiting()
+    this.#full = kept < batch.length
+    if (!this.#full) return
+    this.#checkRefusal(answers[kept]!, batch[kept]!)
+    // `busy` is room that comes back by itself; `full` is not.
+    if (answers[kept] === 'full') this.#options.onFull()
     await this.#scope.sleep(FULL_WAIT_MS)
+  }
+
+  #written(operation: StoredOperation): void {
+    const pending = this.#shift()
+    assert(pending?.seq === operation.seq, 'the own log lost its order')
+    this.#bytes = pending.prune ? pending.body.length : this.#bytes + pending.body.length
+    this.#head = operation.id
+  }
+
+  #shift(): Pending | undefined {
+    const pending = this.#queue.shift()
+    if (pending?.prune) this.#prunes--
+    return pending
+  }
+
+  /** A snapshot that begins in the queue says all that waits before it once more. */
+  #leaveOutSuperseded(): void {
+    if (this.#prunes === 0) return
+    while (!this.#queue.peek()!.prune) this.#shift()
+    this.#signed = []
+    this.#full = false
+    this.#wakeWaiting()
+  }
+
+  /** Anything but room means that somebody else writes this log: two processes with one key. */
+  #checkRefusal(answer: Published, operation: StoredOperation): void {
+    if (answer === 'full' || answer === 'busy' || answer === 'failed') return
+    throw new WeirError(
+      'LOG_FORKED',
+      `the own operation ${operation.seq} was answered '${answer}'; is another process running with the same key?`,
+    )
   }
 
   #sign(): StoredOperation[] {
@@ -183,24 +230,6 @@ export class OwnLog implements AsyncDisposable {
       bytes += body.length
     }
     return batch
-  }
-
-  /** Keeps a batch; what did not fit stays in the queue and is signed again. */
-  async #store(batch: readonly StoredOperation[]): Promise<StoredOperation[]> {
-    const answers = await this.#options.store.append(this.#options.topic, batch)
-    const kept: StoredOperation[] = []
-    for (const [at, answer] of answers.entries()) {
-      if (answer === 'full') break
-      // Anything else means that somebody else writes this log: two processes with one key.
-      if (answer !== 'kept') {
-        throw new WeirError(
-          'LOG_FORKED',
-          `the store answered '${answer}' for our own operation ${batch[at]!.seq}; is another process running with the same key?`,
-        )
-      }
-      kept.push(batch[at]!)
-    }
-    return kept
   }
 
   #wakeWaiting(): void {

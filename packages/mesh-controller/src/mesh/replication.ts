@@ -23,7 +23,8 @@ import {
   TaskGroup,
   type Timer,
 } from 'weir-mesh/runtime'
-import type { LogStore, StoredOperation } from 'weir-mesh/store'
+import type { LogName, LogStore, StoredOperation } from 'weir-mesh/store'
+import type { Published } from 'weir-mesh/sync'
 import { type KubeClient, NAMESPACES, Reflector, type ReflectorEvent } from '../kube/index.ts'
 import { Applier } from './applier.ts'
 import { CONTENT_BYTES_MAX } from './content.ts'
@@ -69,8 +70,10 @@ export interface ReplicationOptions {
   readonly resources: readonly ResourceConfig[]
   readonly client: KubeClient
   readonly store: LogStore
-  /** Hands an own operation, already in the store, to the peers. */
-  readonly publish: (operation: StoredOperation) => void
+  /** Keeps an own operation and offers it to the peers. */
+  readonly publish: (operation: StoredOperation) => Promise<Published>
+  /** A log was removed from the store: peers may send it again, it is not ours to ask for. */
+  readonly forget?: (log: LogName) => void
   readonly faults?: ReplicationFaults
   /** Silence after which a part counts as stalled. Default 8 000 ms. */
   readonly heartbeatMs?: number
@@ -154,9 +157,7 @@ export class Replication implements AsyncDisposable {
       new OwnLog({
         scope,
         key: options.key,
-        topic,
         logId: zoneLogId(topic, zone, incarnation),
-        store: options.store,
         queue: account(terms.publish),
         heartbeat: pulse('own-log'),
         publish: options.publish,
@@ -174,6 +175,7 @@ export class Replication implements AsyncDisposable {
       count: () => this.#machine.outgoing.liveObjects,
       dispatch: (event) => this.#dispatch(event),
       room: () => this.#ownLog.room(),
+      roomForBegin: () => this.#ownLog.roomForBegin(),
       takeStale: () => {
         const stale = this.#stale
         this.#stale = undefined
@@ -438,7 +440,9 @@ export class Replication implements AsyncDisposable {
     },
     dropLog: (author, id) => {
       this.#scope.spawn('drop log', async () => {
-        await this.#options.store.deleteLog({ author, logId: logId(id) })
+        const name = { author, logId: logId(id) }
+        await this.#options.store.deleteLog(name)
+        this.#options.forget?.(name)
       })
     },
     problem: (problem, zone, detail) => this.#reporter.report(problem, zone, detail),

@@ -29,6 +29,7 @@ export interface SnapshotterOptions {
   readonly count: () => number
   readonly dispatch: (event: ReplicationEvent) => void
   readonly room: () => Promise<void>
+  readonly roomForBegin: () => Promise<void>
   /** Takes the own object that the last item was too old for, if there was one. */
   readonly takeStale: () => ObjectName | undefined
 }
@@ -99,8 +100,8 @@ export class Snapshotter {
   }
 
   async #write(signal: AbortSignal): Promise<void> {
-    const { cluster, count, dispatch, room, resources } = this.#options
-    await room()
+    const { cluster, count, dispatch, room, roomForBegin, resources } = this.#options
+    await roomForBegin()
     dispatch({ type: 'snapshot-begin', cluster: cluster(), count: count() })
     for (const resource of resources()) {
       for (const namespace of resource.namespaces ?? [undefined]) {
