@@ -1,0 +1,151 @@
+/**
+ * What the consumer gets, once and in the order of each log.
+ *
+ * The queue is bounded and the store is its overflow: an operation that does not fit is left to the store, and its log
+ * is read from there when the consumer has made room. So a slow consumer never stops a session from being read.
+ *
+ * Memory: the queue of `sync.deliver`; one number per log, in the log table.
+ */
+import { type Account, RingQueue } from '../bounds/index.ts'
+import { copyBytes } from '../codec/index.ts'
+import type { Ticket } from '../machine/index.ts'
+import type { Page, StoredOperation } from '../store/index.ts'
+import type { LogRange } from './contract.ts'
+import type { LogRow } from './log-table.ts'
+import type { Shared } from './shared.ts'
+
+export class DeliveryMachine implements Disposable {
+  readonly #shared: Shared
+  readonly #queue: RingQueue<StoredOperation>
+  #behind = 0
+  #reading: { readonly ticket: Ticket; readonly row: LogRow; readonly range: LogRange } | undefined
+  /** Where the search for the next log to read goes on, so that no log is served first for ever. */
+  #cursor: LogRow | undefined
+
+  /** @param account Of the term `sync.deliver`; closed with the machine. */
+  constructor(shared: Shared, account: Account) {
+    this.#shared = shared
+    this.#queue = new RingQueue<StoredOperation>(account, {
+      bytesOf: ({ header, body }) => header.length + (body?.length ?? 0),
+    })
+  }
+
+  get size(): number {
+    return this.#queue.size
+  }
+
+  /** Whether everything that is to be delivered is in the queue or was taken. */
+  get settled(): boolean {
+    return this.#behind === 0 && !this.#reading
+  }
+
+  /** An operation was kept. */
+  kept(row: LogRow, operation: StoredOperation): void {
+    if (row.silent) return
+    if (row.behind) return
+    if (this.#queue.push(operation) === 'ok') {
+      row.next = operation.seq + 1
+      this.#shared.fx.ready()
+      return
+    }
+    this.#shared.counters.overflow.add()
+    this.#fallBehind(row)
+  }
+
+  /** Operations of a log that are in the store and were not delivered. */
+  resume(row: LogRow): void {
+    if (!row.silent && !row.behind && row.next < row.ours) this.#fallBehind(row)
+  }
+
+  /** The next operation for the consumer. */
+  shift(): StoredOperation | undefined {
+    return this.#queue.shift()
+  }
+
+  /** Reads from the store when there is room. */
+  step(): void {
+    const { limits, tickets, fx } = this.#shared
+    if (this.#behind === 0 || this.#reading || this.#queue.size > limits.deliverMax / 2) return
+    const row = this.#nextBehind()
+    if (!row) return
+    const { author, logId } = row
+    const range = { author, logId, from: row.next, until: row.ours - 1 }
+    this.#reading = { ticket: tickets.next(), row, range }
+    fx.read(this.#reading.ticket, range, limits.pageBytesMax)
+  }
+
+  /** @param page undefined when the store failed: it is asked again at the next step. */
+  page(ticket: Ticket, page: Page | undefined): boolean {
+    const reading = this.#reading
+    if (reading?.ticket !== ticket) return false
+    this.#reading = undefined
+    const { row, range } = reading
+    if (!page || row.removed || !row.behind) return true
+    let full = false
+    for (const operation of page.operations) {
+      if (operation.seq > row.next && !operation.prune) this.#skipped(operation.seq - row.next)
+      full = this.#queue.push(owned(operation)) !== 'ok'
+      if (full) break
+      row.next = operation.seq + 1
+    }
+    if (!full && page.last && row.next <= range.until) {
+      this.#skipped(range.until + 1 - row.next)
+      row.next = range.until + 1
+    }
+    if (row.next >= row.ours) this.#caughtUp(row)
+    if (this.#queue.size > 0) this.#shared.fx.ready()
+    return true
+  }
+
+  /** A row leaves the table. */
+  forget(row: LogRow): void {
+    if (row.behind) this.#caughtUp(row)
+    if (this.#cursor === row) this.#cursor = undefined
+  }
+
+  [Symbol.dispose](): void {
+    this.#reading = this.#cursor = undefined
+    this.#queue[Symbol.dispose]()
+  }
+
+  #fallBehind(row: LogRow): void {
+    row.behind = true
+    this.#behind++
+  }
+
+  #caughtUp(row: LogRow): void {
+    row.behind = false
+    this.#behind--
+  }
+
+  #skipped(operations: number): void {
+    this.#shared.counters.skipped.add(operations)
+  }
+
+  #nextBehind(): LogRow | undefined {
+    const { table } = this.#shared
+    let row = this.#cursor && !this.#cursor.removed ? this.#cursor.nextRow : table.first
+    for (let looked = 0; looked <= table.size; looked++) {
+      row ??= table.first
+      if (!row) return undefined
+      if (row.behind) {
+        this.#cursor = row
+        return row
+      }
+      row = row.nextRow
+    }
+    return undefined
+  }
+}
+
+/** A page shares one buffer, which a kept operation would hold as a whole. */
+function owned(operation: StoredOperation): StoredOperation {
+  const { header, body, id, backlink } = operation
+  return {
+    ...operation,
+    id: copyBytes(id) as typeof id,
+    backlink: backlink && (copyBytes(backlink) as typeof backlink),
+    header: copyBytes(header),
+    body: body && copyBytes(body),
+  }
+}

@@ -1,0 +1,36 @@
+export { SyncAcceptor, type SyncAcceptorOptions } from './acceptor.ts'
+export type { LogRange, Published, SyncReport, TopicEffects, TopicEvent } from './contract.ts'
+export { type SyncCounters, syncCounters } from './counters.ts'
+export { type EndCode, type Ending, ending } from './errors.ts'
+export {
+  BufferLock,
+  GossipBuffer,
+  type GossipBufferOptions,
+  type Holdable,
+} from './gossip-buffer.ts'
+export { acceptTopic, type HandshakeOptions, offerTopic } from './handshake.ts'
+export { type HandshakeEffects, HandshakeMachine } from './handshake-machine.ts'
+export { DEFAULT_SYNC_LIMITS, type SyncLimits, syncLimits } from './limits.ts'
+export { type SyncTerms, syncTerms } from './memory.ts'
+export {
+  decodeHandshake,
+  decodeSync,
+  encodeClose,
+  encodeDone,
+  encodeHandshake,
+  encodeHave,
+  encodeOperations,
+  encodePreSync,
+  type Height,
+  type SyncMessage,
+} from './messages.ts'
+export {
+  type LogPolicy,
+  nodeExtensionsPolicy,
+  type Placement,
+  topicStreamPolicy,
+} from './policy.ts'
+export type { PeerState } from './roster.ts'
+export { type Backlog, TopicMachine, type TopicMachineOptions } from './topic-machine.ts'
+export { TopicSync, type TopicSyncOptions } from './topic-sync.ts'
+export { type BatchVerifier, verifyHere, verifyOnPool } from './verifying.ts'
