@@ -48,10 +48,6 @@ const { values, positionals } = parseArgs({
   },
 })
 
-if (values.case !== undefined) await measureCase(values.case, Number(positionals[0]))
-else if (values.floor) writeFloors()
-else await compareAll(positionals)
-
 async function compareAll(filters: readonly string[]): Promise<void> {
   const files = filesBelow(join(ROOT, 'packages')).filter(
     (file) => basename(file) === 'memory.costs.ts',
@@ -177,14 +173,13 @@ const PROGRAMS = Object.freeze([
 const FLOOR_RUNS = 5
 const FLOOR_STEP = MIB / 2
 
-/** Measures each program as source and as built; one that is not there yet is left out. */
+/** Measures each program as source and as built; one that is not built gets the larger floor of its source. */
 function writeFloors(): void {
-  const floors = PROGRAMS.flatMap(({ program, folder }) => {
-    const modes = (['source', 'dist'] as const).flatMap((mode) => {
-      const files = entries(join(ROOT, folder, mode === 'source' ? 'src' : 'dist'), mode)
-      return files.length === 0 ? [] : [`${mode}: ${floorOf(program, mode, files)}`]
-    })
-    return modes.length === 2 ? [`  ${program}: Object.freeze({ ${modes.join(', ')} }),`] : []
+  const floors = PROGRAMS.map(({ program, folder }) => {
+    const source = floorOf(program, 'source', entries(join(ROOT, folder, 'src'), 'source'))
+    const built = entries(join(ROOT, folder, 'dist'), 'dist')
+    const dist = built.length === 0 ? source : floorOf(program, 'dist', built)
+    return `  ${program}: Object.freeze({ source: ${source}, dist: ${dist} }),`
   })
   const path = join(ROOT, 'packages/weir/src/bounds/floors.ts')
   writeFileSync(path, FLOORS_TEXT.replace('ROWS', floors.join('\n')))
@@ -269,3 +264,7 @@ export function floorBytes(program: Program): number {
   return FLOOR_BYTES[program][import.meta.filename.endsWith('.ts') ? 'source' : 'dist']
 }
 `
+
+if (values.case !== undefined) await measureCase(values.case, Number(positionals[0]))
+else if (values.floor) writeFloors()
+else await compareAll(positionals)

@@ -16,7 +16,7 @@ export const MULTI_VALUE_BYTES = 112
 /** What a key of MultiMap costs beside its values: the inner map. */
 export const MULTI_KEY_BYTES = 88
 /** A RingQueue with its options, beside the slots. */
-export const RING_BYTES = 384
+export const RING_BYTES = 448
 /** A slot of RingQueue: the reference and the charged size. */
 export const RING_SLOT_BYTES = 16
 /** An IdSet without its ids. */
@@ -24,7 +24,7 @@ export const ID_SET_BYTES = 1_400
 /** An id in IdSet: 32 packed bytes, 8 of slot table and its share of the page, for two generations. */
 export const ID_BYTES = 2 * (32 + 8 + 3)
 /** A Uint8Array with its own buffer, without its bytes: view, buffer, backing store and allocator rounding. */
-export const BUFFER_SHELL_BYTES = 220
+export const BUFFER_SHELL_BYTES = 224
 /** A string of its own, without its characters. */
 export const STRING_SHELL_BYTES = 24
 /** A small plain object with up to six fields. */

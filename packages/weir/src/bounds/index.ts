@@ -3,6 +3,7 @@ export { BoundedMap, type BoundedMapOptions } from './bounded-map.ts'
 export { Channel, type ChannelOptions } from './channel.ts'
 export type { CostCase } from './cost-case.ts'
 export {
+  ACCOUNT_BYTES,
   BUFFER_SHELL_BYTES,
   ID_BYTES,
   MAP_NODE_BYTES,
@@ -16,6 +17,7 @@ export {
   STRING_SHELL_BYTES,
   tableBytes,
 } from './costs.ts'
+export { FLOOR_BYTES, floorBytes, type Program } from './floors.ts'
 export { IdSet } from './id-set.ts'
 export { Ledger, type LedgerOptions, type LedgerRow, type OpenOptions } from './ledger.ts'
 export {
