@@ -251,6 +251,10 @@ export class ApiServer implements AsyncDisposable {
   #accept(request: IncomingMessage, response: ServerResponse): void {
     request.on('error', () => {})
     response.on('error', () => {})
+    if (this.#scope.closed) {
+      response.destroy()
+      return
+    }
     const { ledger, terms } = this.#options
     const account = ledger.open(terms.requests)
     if (account?.take(0, 1) !== 'ok') {

@@ -65,7 +65,7 @@ export class Watcher {
 
   /** Sends all that there is to send and the client takes. */
   pump(): void {
-    if (this.#waiting || this.#stalled) return
+    if (this.#waiting || this.#stalled || this.#options.scope.closed) return
     while (!this.#ended && this.#step()) {
       if (this.#options.sender.ready) continue
       this.#wait()

@@ -81,11 +81,9 @@ export class ListSplitter implements Disposable {
    * @throws {KubeError} `KUBE_RESPONSE_INVALID` when the answer broke off or was no list.
    */
   end(): JsonObject {
-    if (this.#depth === 0 && this.#state !== 'items') {
-      const rest = parseJson(this.#rest)
-      // A Go server writes null for a list without items.
-      if (isJsonObject(rest) && (this.#state === 'tail' || rest['items'] === null)) return rest
-    }
+    const rest = this.#depth === 0 ? this.#parseRest() : undefined
+    // A Go server writes null for a list without items.
+    if (rest && (this.#state === 'tail' || rest['items'] === null)) return rest
     throw new KubeError('KUBE_RESPONSE_INVALID', 'the answer to a list is not a complete list', {
       retryable: true,
     })
@@ -117,6 +115,15 @@ export class ListSplitter implements Disposable {
     this.#passing.push(this.#held.bytes)
     this.#passing.push(bytes)
     this.#held.clear()
+  }
+
+  #parseRest(): JsonObject | undefined {
+    try {
+      const rest = parseJson(Buffer.from(this.#rest, 'latin1').toString('utf8'))
+      return isJsonObject(rest) ? rest : undefined
+    } catch {
+      return undefined // said by the caller: it is not a complete list
+    }
   }
 
   #addRest(bytes: Buffer): void {

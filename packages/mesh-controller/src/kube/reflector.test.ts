@@ -1,0 +1,422 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { FaultHook } from '../api-server/index.ts'
+import { type TestCluster, until, WIDGETS, widget, withCluster } from '../api-server/testing.ts'
+import type { LargeObject } from './metadata-scanner.ts'
+import { Reflector, type ReflectorEvent, type ReflectorOptions } from './reflector.ts'
+import { NAMESPACES } from './types.ts'
+
+type Options = Partial<ReflectorOptions<number>>
+
+/** A reflector that remembers sizes and writes down what it is told. */
+function watch(cluster: TestCluster, options: Options = {}) {
+  const log: string[] = []
+  const events: ReflectorEvent<number>[] = []
+  const reflector = new Reflector<number>({
+    client: cluster.client,
+    resource: WIDGETS,
+    namespaces: ['default'],
+    heartbeats: cluster.heartbeats,
+    backoffMs: { first: 5, most: 50 },
+    project: (object) => ((object['spec'] ?? {}) as { size?: number }).size ?? -1,
+    onEvent(event) {
+      events.push(event)
+      log.push(
+        `${event.type} ${event.name} ${event.projection ?? `was ${event.previous?.projection}`}`,
+      )
+    },
+    ...options,
+  })
+  return { reflector, log, events }
+}
+
+const isWatch: (path: string, fault: ReturnType<FaultHook>) => FaultHook =
+  (path, fault) => (request) =>
+    request.watch && request.path.endsWith(path) ? fault : undefined
+
+test('all objects are reported, then every change, in order', async () => {
+  await withCluster(async (cluster) => {
+    const { client } = cluster
+    for (let size = 0; size < 7; size++) await client.create(WIDGETS, widget(`w${size}`, { size }))
+    let syncedAt = -1
+    const { reflector, log, events } = watch(cluster, {
+      pageLimit: 3,
+      onSynced: () => {
+        syncedAt = log.length
+      },
+    })
+    await until('it is synced', () => reflector.synced)
+    assert.equal(syncedAt, 7)
+    assert.deepEqual(
+      log,
+      [0, 1, 2, 3, 4, 5, 6].map((size) => `added w${size} ${size}`),
+    )
+    assert.equal(reflector.state.objects, 7)
+    await client.mergePatch(WIDGETS, 'default', 'w1', { spec: { size: 11 } })
+    await client.delete(WIDGETS, 'default', 'w2')
+    await client.create(WIDGETS, widget('w2', { size: 22 }))
+    await until('it has heard of all', () => log.length === 10)
+    assert.deepEqual(log.slice(7), ['modified w1 11', 'deleted w2 was 2', 'added w2 22'])
+    const deleted = events[8]
+    assert.ok(deleted?.object && deleted.bytes > 100)
+    assert.notEqual(deleted.uid, events[9]?.uid)
+    assert.equal(reflector.get('default', 'w1')?.projection, 11)
+    assert.equal([...reflector.values()].length, 7)
+  })
+})
+
+test('a watch that is cut goes on where it was, and nothing comes twice', async () => {
+  await withCluster(async (cluster) => {
+    const { reflector, log } = watch(cluster)
+    await until('it is synced', () => reflector.synced)
+    for (let size = 0; size < 20; size++) {
+      await cluster.client.create(WIDGETS, widget(`w${size}`, { size }))
+      if (size % 5 === 0) cluster.server.cutWatches()
+    }
+    await until('it has heard of all', () => log.length >= 20)
+    assert.deepEqual(
+      log,
+      Array.from({ length: 20 }, (_, size) => `added w${size} ${size}`),
+    )
+    assert.equal(reflector.state.lists, 1)
+    assert.equal(reflector.state.problem, '')
+  })
+})
+
+/** Makes every open watch too old: something changed that it was not told, and the history is gone. */
+async function expire(cluster: TestCluster, meanwhile?: () => Promise<void>): Promise<void> {
+  cluster.server.stallWatches()
+  await cluster.client.createEvent(
+    { apiVersion: 'v1', kind: 'Namespace', name: 'default' },
+    { type: 'Normal', reason: 'Test', message: 'moves the revision on' },
+  )
+  await meanwhile?.()
+  cluster.server.compact()
+  cluster.server.cutWatches()
+}
+
+test('after a 410 a new list finds what was added, changed and deleted meanwhile', async () => {
+  for (const how of ['event', 'status'] as const) {
+    await withCluster(async (cluster) => {
+      const { client } = cluster
+      for (let size = 0; size < 4; size++)
+        await client.create(WIDGETS, widget(`w${size}`, { size }))
+      const { reflector, log, events } = watch(cluster)
+      await until('it is synced', () => reflector.synced)
+      await client.delete(WIDGETS, 'default', 'w1')
+      await until('the delete was seen', () => log.length === 5)
+      // Real servers send it as an event of the watch; as an HTTP status it must do the same.
+      let left = 1
+      cluster.faults = (request) =>
+        how === 'status' && request.watch && left-- > 0 ? { status: 410 } : undefined
+      await expire(cluster, async () => {
+        await client.delete(WIDGETS, 'default', 'w0')
+        await client.mergePatch(WIDGETS, 'default', 'w2', { spec: { size: 22 } })
+        await client.create(WIDGETS, widget('w9', { size: 9 }))
+      })
+      await until('it was listed again', () => reflector.state.lists === 2 && log.length === 8)
+      assert.deepEqual(log.slice(5).sort(), ['added w9 9', 'deleted w0 was 0', 'modified w2 22'])
+      const deleted = events.find((event) => event.name === 'w0' && event.type === 'deleted')
+      assert.equal(deleted?.object, undefined)
+      await client.create(WIDGETS, widget('w10', { size: 10 }))
+      await until('the watch goes on', () => log.length === 9)
+      assert.equal(cluster.counters.value('kube_relists_total'), 1)
+    })
+  }
+})
+
+test('every kind of failure of list and watch is recovered', async () => {
+  await withCluster(async (cluster) => {
+    const kinds: readonly ReturnType<FaultHook>[] = [
+      { status: 500 },
+      { status: 503 },
+      { status: 429, retryAfter: 0 },
+      { status: 401 },
+      { status: 409 },
+      { status: 410 },
+      { hangUp: true },
+      { cutAfter: 0 },
+    ]
+    let at = 0
+    const seen: (number | undefined)[] = []
+    cluster.faults = (request) => {
+      if (!request.path.endsWith('/widgets') || request.method !== 'GET') return undefined
+      // Each failure twice: at a list or at a watch, whatever comes next.
+      const fault = kinds[Math.floor(at / 2)]
+      at++
+      seen.push(fault?.status)
+      return fault
+    }
+    await cluster.client.create(WIDGETS, widget('w', { size: 1 }))
+    const { reflector, log } = watch(cluster)
+    await until('it is synced', () => reflector.synced, 30_000)
+    await until('all failures were had', () => {
+      if (at < 2 * kinds.length) cluster.server.cutWatches()
+      return at >= 2 * kinds.length
+    })
+    await cluster.client.mergePatch(WIDGETS, 'default', 'w', { spec: { size: 2 } })
+    await until('the watch works', () => log.at(-1) === 'modified w 2')
+    await until('all is well', () => reflector.state.problem === '')
+    assert.ok(cluster.counters.value('kube_watch_failures_total') >= kinds.length)
+  })
+})
+
+test('garbage on a watch ends the watch and not the reflector', async () => {
+  await withCluster(async (cluster) => {
+    const { reflector, log } = watch(cluster, {
+      fault: (stage) => {
+        if (stage !== 'event' || failures++ > 2) return
+        throw new SyntaxError('as from a parser')
+      },
+    })
+    let failures = 0
+    await until('it is synced', () => reflector.synced)
+    await cluster.client.create(WIDGETS, widget('w', { size: 1 }))
+    await until('the event came in the end', () => log.length === 1)
+    assert.ok(failures > 2)
+  })
+})
+
+test('a watch that stalls makes the heartbeat fail until something comes again', async () => {
+  await withCluster(async (cluster) => {
+    const { reflector, log } = watch(cluster)
+    const problem = () => [...cluster.heartbeats].map((beat) => beat.problem()).join()
+    await until('it is synced', () => reflector.synced)
+    // Two bookmarks tell how often they come; the server here sends one every 200 ms.
+    await new Promise((resolve) => setTimeout(resolve, 700))
+    assert.equal(problem(), '')
+    cluster.faults = isWatch('/widgets', { stall: true })
+    cluster.server.stallWatches()
+    await until('the stall was noticed', () => problem().includes('silent'), 10_000)
+    assert.equal(cluster.counters.value('kube_watch_stalls_total'), 1)
+    assert.match(reflector.state.problem, /silent|nothing/)
+    cluster.faults = undefined
+    cluster.server.cutWatches()
+    await until('it is well again', () => problem() === '')
+    await cluster.client.create(WIDGETS, widget('w', { size: 1 }))
+    await until('and works', () => log.length === 1)
+  })
+})
+
+test('a handler that hangs makes the heartbeat fail', async (t) => {
+  const { ManualClock } = await import('weir-mesh/runtime')
+  const { Heartbeats } = await import('weir-mesh/runtime')
+  const clock = new ManualClock()
+  const heartbeats = new Heartbeats(clock)
+  const { Pulse } = await import('./pulse.ts')
+  using pulse = new Pulse({ clock, heartbeats, name: 'kube-watch w', silenceMsMax: 60_000 })
+  const problem = () => [...heartbeats][0]?.problem()
+  pulse.working()
+  clock.advance(7_000)
+  assert.equal(problem(), undefined)
+  clock.advance(2_000)
+  assert.match(problem() ?? '', /silent for 9000 ms/)
+  pulse.waiting()
+  clock.advance(59_000)
+  assert.equal(problem(), undefined)
+  assert.equal(pulse.silenceMs, 60_000)
+  pulse.opened()
+  for (let count = 0; count < 3; count++) {
+    pulse.bookmark()
+    clock.advance(3_000)
+  }
+  assert.equal(pulse.silenceMs, 7_000)
+  pulse.silent()
+  pulse.working()
+  pulse.waiting()
+  assert.match(problem() ?? '', /stopped/)
+  pulse.received()
+  assert.equal(problem(), undefined)
+  t.diagnostic('a stall is noticed after two bookmarks and a second')
+})
+
+test('a slow handler holds the stream back and loses nothing', async () => {
+  await withCluster(async (cluster) => {
+    let running = 0
+    let most = 0
+    const seen: string[] = []
+    const { reflector } = watch(cluster, {
+      async onEvent(event) {
+        running++
+        most = Math.max(most, running)
+        await new Promise((resolve) => setTimeout(resolve, 3))
+        seen.push(event.name)
+        running--
+      },
+    })
+    await until('it is synced', () => reflector.synced)
+    for (let size = 0; size < 60; size++) {
+      await cluster.client.create(WIDGETS, widget(`w${size}`, { size }))
+    }
+    await until('it has heard of all', () => seen.length === 60)
+    assert.equal(most, 1)
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 60 }, (_, size) => `w${size}`),
+    )
+  })
+})
+
+test('a handler that throws or rejects is counted, and the next event comes', async () => {
+  await withCluster(async (cluster) => {
+    let calls = 0
+    const { reflector } = watch(cluster, {
+      onEvent() {
+        calls++
+        if (calls === 1) throw new Error('thrown')
+        if (calls === 2) return Promise.reject(new Error('rejected'))
+        return undefined
+      },
+    })
+    for (let size = 0; size < 3; size++) await cluster.client.create(WIDGETS, widget(`w${size}`))
+    await until('all were delivered', () => calls === 3)
+    assert.equal(cluster.counters.value('kube_handler_failures_total'), 2)
+    assert.equal(reflector.state.objects, 3)
+  })
+})
+
+test('several namespaces are watched apart, with one handler call at a time', async () => {
+  await withCluster(async (cluster) => {
+    const { client } = cluster
+    await client.create(NAMESPACES, {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'b' },
+    })
+    await client.create(NAMESPACES, {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'c' },
+    })
+    for (const namespace of ['default', 'b', 'c']) {
+      await client.create(WIDGETS, widget('w', { size: 1 }, namespace))
+    }
+    const seen: string[] = []
+    const { reflector } = watch(cluster, {
+      namespaces: ['default', 'b'],
+      async onEvent(event) {
+        await new Promise((resolve) => setTimeout(resolve, 1))
+        seen.push(`${event.type} ${event.namespace}`)
+      },
+    })
+    await until('it is synced', () => reflector.synced && seen.length === 2)
+    assert.equal(reflector.state.watches <= 2, true)
+    // A relist of one namespace says nothing of the other.
+    await client.delete(WIDGETS, 'b', 'w')
+    await until('the delete came', () => seen.includes('deleted b'))
+    await expire(cluster)
+    await client.create(WIDGETS, widget('v', { size: 2 }, 'b'))
+    await until('the new one came', () => seen.includes('added b') && reflector.state.lists === 4)
+    assert.ok(!seen.includes('deleted default'))
+    assert.ok(!seen.some((line) => line.endsWith(' c')))
+  })
+})
+
+test('all namespaces are watched at once when none is named', async () => {
+  await withCluster(async (cluster) => {
+    const { log, reflector } = watch(cluster, { resource: NAMESPACES })
+    await until('it is synced', () => reflector.synced)
+    assert.deepEqual(log, ['added default -1', 'added kube-system -1'])
+  })
+})
+
+test('an object above the cap is named, its siblings go on, and a relist does not take it for deleted', async () => {
+  await withCluster(
+    async (cluster) => {
+      const { client } = cluster
+      await client.create(WIDGETS, widget('a', { size: 1 }))
+      await client.create(WIDGETS, widget('big', { size: 1 }))
+      const large: LargeObject[] = []
+      const { log, reflector } = watch(cluster, {
+        onLarge: (object) => {
+          large.push(object)
+        },
+      })
+      await until('it is synced', () => reflector.synced)
+      const note = 'x'.repeat(20_000)
+      await client.mergePatch(WIDGETS, 'default', 'big', { spec: { note } })
+      await client.create(WIDGETS, widget('b', { size: 2 }))
+      await until('the sibling came', () => log.includes('added b 2'))
+      assert.equal(large.length, 1)
+      assert.equal(large[0]?.name, 'big')
+      assert.equal(large[0]?.namespace, 'default')
+      assert.ok((large[0]?.bytes ?? 0) > 20_000)
+      await expire(cluster)
+      await until('it was listed again', () => reflector.state.lists === 2 && large.length === 2)
+      assert.ok(!log.some((line) => line.startsWith('deleted')))
+      await client.delete(WIDGETS, 'default', 'big')
+      await until('its delete came all the same', () => log.at(-1) === 'deleted big was 1')
+      assert.equal(cluster.counters.value('kube_large_objects_total'), 3)
+    },
+    { kube: { objectBytesMax: 8_192 } },
+  )
+})
+
+test('kube.cache: one object more than the plan is reported, and counted as not remembered', async () => {
+  await withCluster(
+    async (cluster) => {
+      const { log, reflector } = watch(cluster)
+      for (let size = 0; size < 5; size++)
+        await cluster.client.create(WIDGETS, widget(`w${size}`, { size }))
+      await until('all were reported', () => log.length === 5)
+      assert.equal(reflector.state.objects, 4)
+      assert.equal(reflector.state.notRemembered, 1)
+      assert.equal(cluster.counters.value('kube_cache_refused_total'), 1)
+      assert.equal(cluster.ledger.row(cluster.client.terms.cache).refused.cap, 1)
+    },
+    { kube: { objectsMax: 4 } },
+  )
+})
+
+test('kube.cache-bytes: projections are charged, and one too many is not kept', async () => {
+  await withCluster(
+    async (cluster) => {
+      const { log, reflector } = watch(cluster, { bytesOf: () => 1_000 })
+      for (let size = 0; size < 4; size++)
+        await cluster.client.create(WIDGETS, widget(`w${size}`, { size }))
+      await until('all were reported', () => log.length === 4)
+      assert.equal(reflector.state.objects, 3)
+    },
+    { kube: { cacheBytesMax: 3_900 } },
+  )
+})
+
+test('kube.streams: one watch more than the plan is refused', async () => {
+  await withCluster(
+    async (cluster) => {
+      watch(cluster)
+      assert.throws(() => watch(cluster), { code: 'LIMIT' })
+      await cluster.scope.close()
+    },
+    { kube: { streamsMax: 1 } },
+  )
+})
+
+test('an empty list of namespaces is refused', async () => {
+  await withCluster(async (cluster) => {
+    assert.throws(() => watch(cluster, { namespaces: [] }), { code: 'KUBE_NO_NAMESPACE' })
+  })
+})
+
+test('a reflector ends at any stage and leaves nothing', async () => {
+  const stages: readonly (() => Options)[] = [
+    () => ({}),
+    () => ({ fault: (stage) => (stage === 'list' ? new Promise<void>(() => {}) : undefined) }),
+    () => ({ fault: (stage) => (stage === 'watch' ? new Promise<void>(() => {}) : undefined) }),
+    () => ({ fault: (stage) => (stage === 'event' ? new Promise<void>(() => {}) : undefined) }),
+    () => ({ onEvent: () => new Promise<void>(() => {}) }),
+  ]
+  for (const options of stages) {
+    for (const waitMs of [0, 1, 30, 300]) {
+      await withCluster(async (cluster) => {
+        await cluster.client.create(WIDGETS, widget('w'))
+        const { reflector } = watch(cluster, options())
+        await new Promise((resolve) => setTimeout(resolve, waitMs))
+        await reflector.close()
+        assert.equal([...cluster.heartbeats].length, 0)
+        assert.equal(cluster.ledger.row(cluster.client.terms.cache).instances, 0)
+        assert.equal(cluster.ledger.row(cluster.client.terms.streams).instances, 0)
+      })
+    }
+  }
+})
