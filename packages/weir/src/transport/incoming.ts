@@ -295,7 +295,7 @@ function traceHere(): string {
   return stack
     .split('\n')
     .slice(1)
-    .filter((line) => !line.includes('/transport/incoming.'))
+    .filter((line) => !/\/transport\/incoming\.[jt]s/.test(line))
     .map((line) => line.trim())
     .join(' ')
     .slice(0, TRACE_CHARS_MAX)

@@ -92,6 +92,9 @@ export class MemoryConnection implements Connection, WireEnd, HalfOwner {
   #opens: Open | undefined
   #grantedUni = 0
   #grantedBi = 0
+  /** Streams of the peer that count against what it was granted. */
+  #foreignUni = 0
+  #foreignBi = 0
   #nextUni: number
   #nextBi: number
   #error: ConnectionClosedError | undefined
@@ -281,9 +284,13 @@ export class MemoryConnection implements Connection, WireEnd, HalfOwner {
 
   #opened(id: number, bidi: boolean, credit: number): void {
     const stream = this.#stream(id, bidi, false, credit)
-    if (this.#streams.has(id) || this.#streams.set(id, stream) !== 'ok') {
+    const foreign = bidi ? this.#foreignBi : this.#foreignUni
+    const granted = foreign < this.#options.limits.streamsMax && !this.#streams.has(id)
+    if (!granted || this.#streams.set(id, stream) !== 'ok') {
       return this.#violated('a stream that was not granted')
     }
+    if (bidi) this.#foreignBi++
+    else this.#foreignUni++
     const own = stream.receive!.firstCredit()
     if (own > 0) this.send({ type: 'credit', stream: id, bytes: own })
   }
@@ -362,7 +369,11 @@ export class MemoryConnection implements Connection, WireEnd, HalfOwner {
   #release(stream: Stream): void {
     if (stream.halves > 0 || !stream.accepted || !this.#streams.delete(stream.id)) return
     const foreign = (stream.id & 1) === (this.outbound ? 1 : 0)
-    if (foreign) this.send({ type: 'streams', bidi: stream.send !== undefined, count: 1 })
+    if (!foreign) return
+    const bidi = stream.send !== undefined
+    if (bidi) this.#foreignBi--
+    else this.#foreignUni--
+    this.send({ type: 'streams', bidi, count: 1 })
   }
 
   #violated(what: string): void {

@@ -6,7 +6,7 @@
  *
  * Memory: one list node per open endpoint, and with delay what is on its way, which is within the receivers' credit.
  */
-import { equalBytes } from '../codec/index.ts'
+import { copyBytes, equalBytes } from '../codec/index.ts'
 import type { NodeId } from '../core/index.ts'
 import { type Clock, systemClock, type Timer } from '../runtime/index.ts'
 import type { Address, Protocol } from './transport.ts'
@@ -38,6 +38,8 @@ export type DialAnswer = 'accepted' | 'refused' | 'busy' | 'protocol' | 'identit
 /** Someone who can be dialled: an endpoint here, or a bridge to one elsewhere. */
 export interface Listener {
   readonly address: Address
+  /** Whose it is; a bridge to several has none. */
+  readonly nodeId?: NodeId
   dial(dial: Dial): void
 }
 
@@ -111,7 +113,16 @@ export class MemoryNetwork implements Disposable {
     return undefined
   }
 
-  /** @internal Dials an address. Disposing what is returned gives up: the other side's end is lost. */
+  /** Where a node of this network listens. */
+  addressOf(node: Uint8Array): Address | undefined {
+    for (let each = this.#listeners; each; each = each.next) {
+      const { nodeId, address } = each.listener
+      if (nodeId && equalBytes(nodeId, node)) return address
+    }
+    return undefined
+  }
+
+  /** Dials an address. Disposing what is returned gives up: the other side's end is lost. */
   dial(address: Address, request: DialRequest): Disposable {
     const fate = this.faults.dial?.(request.from, request.to) ?? 'reach'
     const listener = this.at(address)
@@ -274,7 +285,7 @@ class Direction implements Wire {
     const delayed = this.#delayMs() > 0 || this.#first
     if (!delayed) return this.end?.receive(message)
     // The sender's buffer is free again when its write settles, which is now.
-    const kept = message.type === 'data' ? { ...message, bytes: message.bytes.slice() } : message
+    const kept = message.type === 'data' ? { ...message, bytes: copyBytes(message.bytes) } : message
     this.later(() => this.end?.receive(kept))
   }
 

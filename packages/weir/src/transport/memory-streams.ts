@@ -8,6 +8,7 @@
  * nothing but a reference to the bytes of the write that waits.
  */
 import type { Account } from '../bounds/index.ts'
+import { copyBytes } from '../codec/index.ts'
 import { assert } from '../runtime/index.ts'
 import { ByteRing } from './byte-ring.ts'
 import { StreamError, streamEnded } from './errors.ts'
@@ -210,7 +211,7 @@ export class ReceiveHalf implements RecvStream {
     if (read && this.#ring.length === 0 && bytes.length <= read.bytesMax) {
       this.#read = undefined
       this.#consumed(bytes.length)
-      read.resolve(bytes.slice())
+      read.resolve(copyBytes(bytes))
       return true
     }
     this.#ring.push(bytes)
