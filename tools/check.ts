@@ -16,7 +16,7 @@ const CHECKS: Readonly<Record<string, () => Promise<number>>> = Object.freeze({
   types: () => runInstalled('typescript', 'bin/tsc', ['-p', 'tsconfig.json', '--noEmit']),
   // Formatting and lint, floating promises among it.
   format: () => runInstalled('@biomejs/biome', 'bin/biome', ['check', '--error-on-warnings']),
-  unused: () => runInstalled('knip', 'bin/knip.js', ['--no-progress']),
+  unused: () => runInstalled('knip', 'bin/knip.js', ['--no-progress', '--no-config-hints']),
   lock: async () => {
     const text = readFileSync(join(ROOT, 'package-lock.json'), 'utf8')
     return report(problemsOf(JSON.parse(text) as Lock))
