@@ -176,6 +176,7 @@ class Life {
         }
         return answer!
       },
+      deleteLog: (log) => this.store.deleteLog(log),
       heartbeatMs: 500,
       ...(options.faults ? { faults: options.faults } : {}),
     })

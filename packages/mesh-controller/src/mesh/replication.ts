@@ -72,8 +72,8 @@ export interface ReplicationOptions {
   readonly store: LogStore
   /** Keeps an own operation and offers it to the peers. */
   readonly publish: (operation: StoredOperation) => Promise<Published>
-  /** A log was removed from the store: peers may send it again, it is not ours to ask for. */
-  readonly forget?: (log: LogName) => void
+  /** Removes a log that does not count any more from the store. */
+  readonly deleteLog: (log: LogName) => Promise<unknown>
   readonly faults?: ReplicationFaults
   /** Silence after which a part counts as stalled. Default 8 000 ms. */
   readonly heartbeatMs?: number
@@ -182,7 +182,8 @@ export class Replication implements AsyncDisposable {
         return stale
       },
     })
-    this.#applies = new TaskGroup(scope, 'apply', { tasksMax: limits.appliesMax })
+    // A write that ends starts the next one before its own task is gone.
+    this.#applies = new TaskGroup(scope, 'apply', { tasksMax: 2 * limits.appliesMax })
     this.#applier = new Applier({
       client: options.client,
       store: options.store,
@@ -440,9 +441,7 @@ export class Replication implements AsyncDisposable {
     },
     dropLog: (author, id) => {
       this.#scope.spawn('drop log', async () => {
-        const name = { author, logId: logId(id) }
-        await this.#options.store.deleteLog(name)
-        this.#options.forget?.(name)
+        await this.#options.deleteLog({ author, logId: logId(id) })
       })
     },
     problem: (problem, zone, detail) => this.#reporter.report(problem, zone, detail),
