@@ -1,0 +1,6 @@
+export {
+  AcceptLoop,
+  type AcceptLoopOptions,
+  CLOSE_REFUSED,
+  type ProtocolHandler,
+} from './accept-loop.ts'
