@@ -1,7 +1,7 @@
 export { SyncAcceptor, type SyncAcceptorOptions } from './acceptor.ts'
 export type { LogRange, Published, SyncReport, TopicEffects, TopicEvent } from './contract.ts'
 export { type SyncCounters, syncCounters } from './counters.ts'
-export { type EndCode, type Ending, ending } from './errors.ts'
+export { closeOf, type EndCode, type Ending, ending } from './errors.ts'
 export {
   BufferLock,
   GossipBuffer,

@@ -1,0 +1,69 @@
+/**
+ * Virtual time for machines: one heap of events, one seed, one digest of all that happened.
+ *
+ * Nothing here waits: a run of minutes takes milliseconds, and the same seed gives the same run.
+ */
+import { Digest } from 'weir-mesh/machine'
+import { type Instant, instant, type Random, seededRandom } from 'weir-mesh/runtime'
+import { EventHeap } from './event-heap.ts'
+
+export class World {
+  readonly random: Random
+  readonly digest = new Digest()
+  readonly #heap = new EventHeap()
+  #now = 0
+  #steps = 0
+  /** Called after each event: what must hold at every step. */
+  check: () => void = () => {}
+
+  constructor(seed: number) {
+    this.random = seededRandom(seed)
+  }
+
+  get now(): Instant {
+    return instant(this.#now)
+  }
+
+  get steps(): number {
+    return this.#steps
+  }
+
+  /** Runs something after a delay in milliseconds. */
+  after(ms: number, run: () => void): void {
+    this.at(this.#now + Math.round(ms * 1000), run)
+  }
+
+  /** Runs something at a time in microseconds. */
+  at(at: number, run: () => void): void {
+    this.#heap.push(Math.max(at, this.#now), run)
+  }
+
+  /** Whether something happens with this chance, out of 1. */
+  chance(share: number): boolean {
+    return this.random.below(1_000_000) < share * 1_000_000
+  }
+
+  /** A number of milliseconds in [least, most). */
+  ms(least: number, most: number): number {
+    return least + (this.random.below(1 << 16) / (1 << 16)) * (most - least)
+  }
+
+  /** Handles events until there are none, or none before a time in milliseconds. @returns whether none is left. */
+  run(untilMs: number): boolean {
+    const end = untilMs * 1000
+    while (this.#heap.size > 0) {
+      const event = this.#heap.pop()!
+      if (event.at > end) {
+        this.#heap.push(event.at, event.run)
+        this.#now = end
+        return false
+      }
+      this.#now = event.at
+      this.#steps++
+      this.digest.fold(event.at >>> 0)
+      event.run()
+      this.check()
+    }
+    return true
+  }
+}
