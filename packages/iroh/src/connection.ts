@@ -310,7 +310,10 @@ export class IrohConnection implements Connection {
       stream.receive?.fail(error)
     }
     this.#streams[Symbol.dispose]()
-    this.#options.accounts.opens[Symbol.dispose]()
+    // Calls that still wait on the binding fail in a moment and find their place given back.
+    const { opens } = this.#options.accounts
+    opens.give(0, opens.entries)
+    opens[Symbol.dispose]()
     this.#options.accounts.buffers[Symbol.dispose]()
     this.#options.ended()
   }

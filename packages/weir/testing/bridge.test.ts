@@ -4,7 +4,12 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import test from 'node:test'
 import { KeyPair } from '../src/core/index.ts'
 import { isWeirError } from '../src/runtime/index.ts'
-import { nextIncoming, pattern, readBytes, TEST_PROTOCOL } from '../src/transport/conformance.ts'
+import {
+  nextIncoming,
+  pattern,
+  readBytes,
+  TEST_PROTOCOL,
+} from '../src/transport/conformance-pair.suite.ts'
 import {
   FixedAddresses,
   MemoryEndpoint,

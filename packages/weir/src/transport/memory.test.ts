@@ -6,7 +6,14 @@ import type { Ledger } from '../bounds/index.ts'
 import { KeyPair } from '../core/index.ts'
 import { isWeirError, ManualClock, type Scope } from '../runtime/index.ts'
 import { FixedAddresses } from './addresses.ts'
-import { biStream, nextIncoming, pattern, readBytes, TEST_PROTOCOL, text } from './conformance.ts'
+import {
+  biStream,
+  nextIncoming,
+  pattern,
+  readBytes,
+  TEST_PROTOCOL,
+  text,
+} from './conformance-pair.suite.ts'
 import {
   type TransportLimits,
   type TransportTerms,
