@@ -1,104 +1,146 @@
 /**
- * From the operator's one number to the limits of every part, and to the plan. Shares are fixed here; whoever wants
- * other caps changes this file and reads the plan again.
+ * From the operator's one number to the limits of every part, and to the plan.
+ *
+ * What does not depend on the number of objects has fixed caps. The rest of the limit decides how many objects fit:
+ * each costs its rows here and its share of the logs.
  */
-import { FLOOR_BYTES, type Plan, planMemory, powerOfTwo, type Term } from 'weir-mesh/bounds'
+import { floorBytes, type Plan, planMemory, type Term } from 'weir-mesh/bounds'
 import { coreTerms } from 'weir-mesh/core'
-import { observeTerms } from 'weir-mesh/observe'
+import { observeLimits, observeTerms } from 'weir-mesh/observe'
+import { isWeirError } from 'weir-mesh/runtime'
 import { memoryStoreTerms } from 'weir-mesh/store'
 import { syncLimits, syncTerms } from 'weir-mesh/sync'
-import { loadTransport } from 'weir-mesh/transport'
-import { DEFAULT_KUBE_LIMITS, kubeTerms } from '../kube/index.ts'
+import { loadTransport, type PlannedTransport } from 'weir-mesh/transport'
+import { DEFAULT_KUBE_LIMITS, type KubeLimits, kubeTerms } from '../kube/index.ts'
 import { BODY_BYTES_MAX, type MeshLimits, meshTerms } from '../mesh/index.ts'
 import type { Config } from './config.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 
-/** Bytes of the limit for each object that can be known: its rows here and in the cache of the watch. */
-const BYTES_PER_OBJECT = 12 * KIB
-/** Share of the limit for the logs of all zones. */
-const STORE_SHARE = 0.26
-/** Headers, and the bytes of a frame around a body. */
+/** Bytes of all logs for each object: one of 2 KiB with its header, half as much again for the changes to it. */
+const STORE_BYTES_PER_OBJECT = 3.5 * KIB
+/** Beside the objects, a log holds the changes since the last snapshot. */
+const STORE_BYTES_LEAST = 8 * MIB
+/** Names, and what a relist has to know, for each object. */
+const CACHE_BYTES_PER_OBJECT = 192
+/** Header of an operation and what stands around it in a frame. */
 const FRAME_SPARE_BYTES = 64 * KIB
+/** How many objects are tried, largest first: the plan takes the first that fits. */
+const OBJECTS = Object.freeze([
+  1_048_576, 786_432, 524_288, 393_216, 262_144, 196_608, 131_072, 98_304, 65_536, 49_152, 32_768,
+  24_576, 16_384, 12_288, 8_192, 6_144, 4_096, 3_072, 2_048, 1_024,
+])
 
+type PlanConfig = Pick<Config, 'memoryBytes' | 'peers' | 'resources' | 'unknownPeers'>
+
+/** The plan of a controller, and the terms and limits that it consists of. */
 export type ControllerPlan = Awaited<ReturnType<typeof planController>>
 
-/**
- * @returns the plan of the controller with this config, and the terms and limits that it consists of.
- * @throws {WeirError} `PLAN_TOO_LARGE`, `TRANSPORT_MISSING`.
- */
-export async function planController(
-  config: Pick<Config, 'memoryBytes' | 'peers' | 'resources' | 'unknownPeers'>,
-) {
-  const { memoryBytes } = config
-  const zonesMax = Math.max(config.peers.length + 1, config.unknownPeers === 'allow' ? 16 : 4)
-  const objectsMax = Math.max(powerOfTwo(memoryBytes / BYTES_PER_OBJECT / 2), 1024)
-  const mesh: MeshLimits = {
-    objectsMax,
-    zonesMax,
-    publishBytesMax: 4 * MIB,
-    appliesMax: 8,
-    pendingMax: 256,
-  }
-  const sync = syncLimits({
-    topicsMax: 1,
-    logsMax: 2 * zonesMax + 2,
-    peersMax: zonesMax,
-    targetsMax: zonesMax,
-    handshakesMax: 8,
-    frameBytesMax: BODY_BYTES_MAX + FRAME_SPARE_BYTES,
-    ingestMax: 256,
-    ingestBytesMax: 3 * MIB,
-    wireBytesMax: 6 * MIB,
-    deliverMax: 64,
-    liveMax: 64,
-    queueBytesMax: 2 * MIB,
-    heldMax: 128,
-    heldBytesMax: 1 * MIB,
-    locksMax: 64,
-    seenMax: 1024,
-  })
-  const streams = config.resources.reduce((sum, each) => sum + (each.namespaces?.length ?? 1), 0)
-  const kube = {
-    ...DEFAULT_KUBE_LIMITS,
-    resourcesMax: config.resources.length,
-    streamsMax: streams,
-    objectsMax: powerOfTwo(objectsMax / config.resources.length),
-    cacheBytesMax: objectsMax * 256,
-    bodiesBytesMax: 6 * MIB,
-    responseBytesMax: 3 * MIB,
-    requestsMax: 24,
-  }
+/** @throws {WeirError} `PLAN_TOO_LARGE` when not even 1 024 objects fit, `TRANSPORT_MISSING`. */
+export async function planController(config: PlanConfig) {
   const transport = (await loadTransport('iroh')).plan({
-    connectionsMax: powerOfTwo(4 * zonesMax),
+    connectionsMax: connectionsMax(config),
     streamsMax: 4,
     opensMax: 2,
     incomingMax: 16,
+    receivePoolBytes: 2 * MIB,
   })
+  let problem: unknown
+  for (const objectsMax of OBJECTS) {
+    try {
+      return planFor(config, objectsMax, transport)
+    } catch (error) {
+      if (!isWeirError(error, 'PLAN_TOO_LARGE')) throw error
+      problem = error
+    }
+  }
+  throw problem
+}
+
+const zonesMax = (config: PlanConfig): number =>
+  config.unknownPeers === 'allow' ? Math.max(config.peers.length + 1, 16) : config.peers.length + 1
+
+// Two nodes that dial each other have two connections for a moment, and an old one may not be gone yet.
+const connectionsMax = (config: PlanConfig): number => 3 * zonesMax(config) + 4
+
+function planFor(config: PlanConfig, objectsMax: number, transport: PlannedTransport) {
+  const limits = {
+    mesh: meshLimits(config, objectsMax),
+    sync: syncLimitsOf(config),
+    kube: kubeLimits(config, objectsMax),
+    observe: observeLimits({ responseBytesMax: 192 * KIB, metricsMax: 32, seriesMax: 128 }),
+  }
+  const storeBytes = STORE_BYTES_LEAST + objectsMax * STORE_BYTES_PER_OBJECT
+  const logsMax = 2 * zonesMax(config) + 2
   const terms = {
-    core: coreTerms({ keysMax: zonesMax + 4 }),
-    sync: syncTerms(sync),
+    core: coreTerms({ verifierKeysMax: zonesMax(config) + 2, verifyJobsMax: 128 }),
+    sync: syncTerms(limits.sync),
     store: memoryStoreTerms({
-      operationsMax: powerOfTwo(objectsMax * 2),
-      bytesMax: Math.floor(memoryBytes * STORE_SHARE),
-      bytesPerLogMax: Math.floor(memoryBytes * STORE_SHARE * 0.8),
-      logsMax: 2 * zonesMax + 2,
-      frontiersMax: 2 * zonesMax + 2,
+      operationsMax: 4 * objectsMax,
+      bytesMax: storeBytes,
+      logsMax,
+      frontiersMax: logsMax,
       topicsMax: 1,
       pinsMax: 1,
+      metaMax: 1,
+      metaBytesMax: KIB,
     }),
-    mesh: meshTerms(mesh),
-    kube: kubeTerms(kube),
-    observe: observeTerms(),
+    mesh: meshTerms(limits.mesh),
+    kube: kubeTerms(limits.kube),
+    observe: observeTerms(limits.observe),
   }
-  const all: Term[] = [
-    ...Object.values(terms).flatMap((each) => Object.values(each) as Term[]),
-    ...transport.terms,
-  ]
-  const plan: Plan = planMemory(all, {
-    limitBytes: memoryBytes,
-    floorBytes: FLOOR_BYTES.controller,
+  const own = Object.values(terms).flatMap((each) => Object.values(each) as Term[])
+  const plan: Plan = planMemory([...own, ...transport.terms], {
+    limitBytes: config.memoryBytes,
+    floorBytes: floorBytes('controller'),
+    semiSpaceMiB: 2,
   })
-  return { plan, terms, limits: { mesh, sync, kube }, transport }
+  return { plan, terms, limits, transport }
+}
+
+function meshLimits(config: PlanConfig, objectsMax: number): MeshLimits {
+  return {
+    objectsMax,
+    zonesMax: zonesMax(config),
+    publishBytesMax: 3 * MIB,
+    appliesMax: 8,
+    pendingMax: 256,
+  }
+}
+
+function syncLimitsOf(config: PlanConfig) {
+  const zones = zonesMax(config)
+  const frameBytesMax = BODY_BYTES_MAX + FRAME_SPARE_BYTES
+  return syncLimits({
+    topicsMax: 1,
+    logsMax: 2 * zones + 2,
+    peersMax: zones,
+    targetsMax: zones,
+    handshakesMax: 8,
+    frameBytesMax,
+    ingestMax: 256,
+    ingestBytesMax: Math.ceil(2.5 * MIB),
+    wireBytesMax: 4 * MIB,
+    deliverMax: 64,
+    liveMax: 64,
+    queueBytesMax: 1.5 * MIB,
+    heldMax: 64,
+    heldBytesMax: 1.25 * MIB,
+    locksMax: 2 * zones + 2,
+    seenMax: 512,
+  })
+}
+
+function kubeLimits(config: PlanConfig, objectsMax: number): KubeLimits {
+  return {
+    ...DEFAULT_KUBE_LIMITS,
+    resourcesMax: config.resources.length,
+    streamsMax: config.resources.reduce((sum, each) => sum + (each.namespaces?.length ?? 1), 0),
+    objectsMax: Math.ceil(objectsMax / config.resources.length),
+    cacheBytesMax: objectsMax * CACHE_BYTES_PER_OBJECT,
+    bodiesBytesMax: 5 * MIB,
+    responseBytesMax: 2 * MIB,
+    requestsMax: 24,
+  }
 }

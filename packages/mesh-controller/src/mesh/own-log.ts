@@ -58,7 +58,7 @@ export class OwnLog implements AsyncDisposable {
   #writing = false
   #bytes = 0
   #failure: unknown
-  #signed: StoredOperation[] = []
+  #signed: readonly StoredOperation[] = Object.freeze([])
   #prunes = 0
   #full = false
   #waiting: (() => void) | undefined
@@ -182,7 +182,7 @@ export class OwnLog implements AsyncDisposable {
   #leaveOutSuperseded(): void {
     if (this.#prunes === 0) return
     while (!this.#queue.peek()!.prune) this.#shift()
-    this.#signed = []
+    this.#signed = Object.freeze([])
     this.#full = false
     this.#wakeWaiting()
   }

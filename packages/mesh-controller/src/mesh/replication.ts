@@ -8,6 +8,7 @@
  * Memory: the terms of `meshTerms`.
  */
 import type { Ledger, Term } from 'weir-mesh/bounds'
+import { copyBytes } from 'weir-mesh/codec'
 import type { KeyPair, NodeId, TopicId } from 'weir-mesh/core'
 import { logId, zoneLogId } from 'weir-mesh/core'
 import { NEVER } from 'weir-mesh/machine'
@@ -17,6 +18,7 @@ import {
   describeError,
   type Heartbeat,
   type Heartbeats,
+  isWeirError,
   msBetween,
   type Random,
   type Scope,
@@ -32,6 +34,7 @@ import type { MeshLimits, meshTerms } from './memory.ts'
 import type { ObjectName } from './names.ts'
 import { observeWithContent } from './observation.ts'
 import { OwnLog } from './own-log.ts'
+import { decodeBody } from './protocol.ts'
 import {
   type Outcome,
   type ReplicationEffects,
@@ -70,6 +73,8 @@ export interface ReplicationOptions {
   readonly resources: readonly ResourceConfig[]
   readonly client: KubeClient
   readonly store: LogStore
+  /** Whether a key that nobody configured may speak for a zone whose name is free. Default false. */
+  readonly bindUnknown?: boolean
   /** Keeps an own operation and offers it to the peers. */
   readonly publish: (operation: StoredOperation) => Promise<Published>
   /** Removes a log that does not count any more from the store. */
@@ -267,6 +272,7 @@ export class Replication implements AsyncDisposable {
     if (!operation.body || this.#scope.closed) return
     this.#received.add()
     const { author, seq, body } = operation
+    if (this.#options.bindUnknown && !this.#machine.zoneOf(author)) this.#bindUnknown(author, body)
     this.#dispatch({ type: 'operation', author, logId: operation.logId, seq, body })
     const most = this.#options.limits.pendingMax
     while (this.#machine.pending - this.#machine.retrying > most && !this.#scope.closed) {
@@ -390,6 +396,19 @@ export class Replication implements AsyncDisposable {
     if (this.#scope.closed) return
     this.#machine.handle(event, this.#scope.clock.now(), this.#effects)
     this.#arm()
+  }
+
+  /** First come, first served: a key that begins a log gets the zone it names, unless that has a key. */
+  #bindUnknown(author: NodeId, bytes: Uint8Array): void {
+    try {
+      const body = decodeBody(bytes)
+      if (body.kind !== 'begin') return
+      const answer = this.#machine.bind(body.zone, copyBytes(author) as NodeId)
+      if (answer !== 'ok') this.#reporter.report('zone-claimed', body.zone, `not bound: ${answer}`)
+    } catch (error) {
+      // The machine reads it once more and says what is wrong.
+      if (!isWeirError(error)) throw error
+    }
   }
 
   /** Keeps the timer at the machine's deadline and tells the heartbeat whether there is work. */

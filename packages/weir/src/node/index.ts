@@ -4,3 +4,4 @@ export {
   CLOSE_REFUSED,
   type ProtocolHandler,
 } from './accept-loop.ts'
+export { readKeyFile, writeKeyFile } from './key-file.ts'
