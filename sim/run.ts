@@ -14,7 +14,7 @@ const { values } = parseArgs({
   },
 })
 
-if (values.seed !== undefined) console.log(runSync(Number(values.seed)))
+if (values.seed !== undefined) console.log(runSync(Number(values.seed), { trace: console.log }))
 else {
   const from = Number(values.from)
   const count = Number(values.seeds)

@@ -98,6 +98,8 @@ export interface Faults {
   readonly calm?: boolean
   readonly nodes?: number
   readonly operations?: number
+  /** Hears, in words, what happens. */
+  readonly trace?: (line: string) => void
 }
 
 export interface Outcome {
@@ -131,7 +133,6 @@ class Scenario {
   readonly #jitterMs: number
   #effects = 0
   #over = false
-  readonly reports: SyncReport[] = []
 
   constructor(seed: number, faults: Faults) {
     this.#world = new World(seed)
@@ -160,10 +161,22 @@ class Scenario {
       find: (id) => this.#byId.get(idKey(id)),
       fails: () => this.#fails(),
       signed: () => true,
+      onReport: (from, report) => this.#tell(from, report.type, report),
     })
     node.pruned = this.#logs === pruning
     if (!this.#faults.calm && world.chance(0.3)) node.consumeMs = [5, 400]
     return node
+  }
+
+  #tell(node: SimNode, what: string, report?: SyncReport): void {
+    const { trace } = this.#faults
+    if (!trace) return
+    const peer = report && 'peer' in report && report.peer && this.#byId.get(idKey(report.peer))
+    const { peer: _, ...rest } = { peer: undefined, ...report }
+    const at = (this.#world.now / 1000).toFixed(3)
+    trace(
+      `${at} ${node.name} ${what} ${peer ? peer.name : ''} ${report ? JSON.stringify(rest) : ''}`,
+    )
   }
 
   #fails(): boolean {
@@ -254,12 +267,14 @@ class Scenario {
       const ends = [...node.ends]
       const end = ends[world.random.below(Math.max(ends.length, 1))]
       if (end) node.cut(end)
+      this.#tell(node, `link cut: ${end?.other?.node.name}`)
       return
     }
     if (what < 7) {
       const other = this.#nodes[world.random.below(this.#nodes.length)]!
       const name = `${at} ${other.name}`
       this.#cut.add(name)
+      this.#tell(node, `nothing gets through to ${other.name}`)
       world.after(world.ms(10, 3_000), () => this.#cut.delete(name))
       return
     }
@@ -268,8 +283,10 @@ class Scenario {
     // What only this node has must not get lost for ever, or there is nothing to agree on.
     const lost = what === 9 && this.#elsewhere(at)
     node.stop(!lost)
+    this.#tell(node, lost ? 'stops, its store is lost' : 'stops')
     world.after(world.ms(10, 5_000), () => {
       this.#restarting.delete(node)
+      this.#tell(node, 'starts')
       node.start()
     })
   }

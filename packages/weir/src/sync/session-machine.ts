@@ -31,7 +31,7 @@ import {
   operationFrameBytes,
   type SyncMessage,
 } from './messages.ts'
-import type { Peer } from './peer.ts'
+import { after, type Peer } from './peer.ts'
 import type { Shared } from './shared.ts'
 
 /** How long a refused charge waits before it is tried again. */
@@ -63,6 +63,8 @@ export class Session implements Disposable {
   closing: EndCode | undefined
   closed = false
   failed = false
+  /** Per log, what the peer says on this session that it has; only until the initial sync has been sent. */
+  #claims: Uint32Array | undefined
   /** Per log, up to where the initial sync sends: one more than the last sequence number. */
   #targets: Uint32Array | undefined
   #cursor: LogRow | undefined
@@ -254,10 +256,13 @@ export class Session implements Disposable {
     const { table } = this.#shared
     const other = peer.other(this)
     // Without another session nothing is on its way, and what the peer says now is all that counts.
-    if (!other) peer.has.fill(0)
+    if (!other) peer.forget()
+    this.#claims = new Uint32Array(this.#shared.limits.logsMax)
     for (const { author, logId, height } of heights) {
       const row = table.row(author, logId, true)
-      if (row) peer.reached(row, height)
+      if (!row) continue
+      this.#claims[row.index] = after(height)
+      peer.claims(row, height)
     }
     this.receiving = 'pre-sync'
     if (!this.outbound) {
@@ -273,11 +278,10 @@ export class Session implements Disposable {
   /** What the peer lacks and no other session of it is sending. */
   #measure(other: Session | undefined): void {
     const { table, limits, tickets, fx } = this.#shared
-    const { has } = this.peer
     const targets = new Uint32Array(limits.logsMax)
     const ranges: LogRange[] = []
     for (let row = table.first; row; row = row.nextRow) {
-      const from = has[row.index]!
+      const from = this.#next(row)
       // What another session of this peer is sending is promised; what comes after it follows in live mode.
       if (from >= row.ours || (other ? other.promised(row) : 0) > from) continue
       targets[row.index] = row.ours
@@ -289,6 +293,11 @@ export class Session implements Disposable {
     this.sending = 'measuring'
     this.#measuring = tickets.next()
     fx.measure(this.#measuring, ranges)
+  }
+
+  /** The first operation of a log that the peer lacks in the initial sync of this session. */
+  #next(row: LogRow): number {
+    return Math.max(this.#claims?.[row.index] ?? 0, this.peer.sent[row.index]!)
   }
 
   /** Up to where the initial sync of this session sends a log; 0 when it does not. */
@@ -310,8 +319,7 @@ export class Session implements Disposable {
 
   #sendDone(): void {
     this.sending = 'done'
-    this.#targets = undefined
-    this.#cursor = undefined
+    this.#claims = this.#targets = this.#cursor = undefined
     this.#control(encodeDone())
     this.#checkLive()
   }
@@ -430,8 +438,7 @@ export class Session implements Disposable {
     const { has } = this.peer
     let row = targets && this.#cursor && !this.#cursor.removed ? this.#cursor : table.first
     for (; row; row = row.nextRow) {
-      const until = targets ? targets[row.index]! : row.ours
-      if (has[row.index]! < until) break
+      if (targets ? this.#next(row) < targets[row.index]! : has[row.index]! < row.ours) break
     }
     this.#cursor = row
     if (!row) {
@@ -440,7 +447,12 @@ export class Session implements Disposable {
       return
     }
     const until = (targets ? targets[row.index]! : row.ours) - 1
-    const range = { author: row.author, logId: row.logId, from: has[row.index]!, until }
+    const range = {
+      author: row.author,
+      logId: row.logId,
+      from: targets ? this.#next(row) : has[row.index]!,
+      until,
+    }
     const ticket = tickets.next()
     this.#reading = { ticket, row, range }
     fx.read(ticket, range, limits.sendWindowBytes - this.#outstanding)
@@ -552,7 +564,8 @@ export class Session implements Disposable {
     this.#giveReserved()
     this.#send.give(this.#outstanding)
     this.#outstanding = 0
-    this.#reading = this.#measuring = this.#targets = this.#cursor = undefined
+    this.#reading = this.#measuring = undefined
+    this.#claims = this.#targets = this.#cursor = undefined
     this.unlock()
     this.#send[Symbol.dispose]()
     this.#host.ended(this, end)
@@ -570,6 +583,7 @@ export class Session implements Disposable {
 
   rowGone(row: LogRow): void {
     if (this.#targets) this.#targets[row.index] = 0
+    if (this.#claims) this.#claims[row.index] = 0
   }
 
   unlock(): void {

@@ -23,6 +23,7 @@ import type { LogState, StoredOperation } from '../store/index.ts'
 import type { TopicEffects, TopicEvent } from './contract.ts'
 import type { SyncCounters } from './counters.ts'
 import { DeliveryMachine } from './delivery-machine.ts'
+import { ending } from './errors.ts'
 import { GossipBuffer } from './gossip-buffer.ts'
 import { IngestMachine, type IngestOutcome, type Item } from './ingest-machine.ts'
 import { KeeperMachine } from './keeper-machine.ts'
@@ -272,6 +273,11 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
   #control(event: TopicEvent): void {
     switch (event.type) {
       case 'up':
+        // Without the heights of the store there is nothing true to say.
+        if (!this.#loaded) {
+          this.#shared.fx.close(event.link, ending('CLOSED', 'the topic is not open yet'))
+          return
+        }
         this.#roster.up(event.link, event.peer, event.outbound)
         return
       case 'down':
