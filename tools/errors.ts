@@ -133,7 +133,8 @@ Generated from the sources by \`tools/errors.ts\`; do not edit.
 
 Every error that a caller can act on is a \`WeirError\` with a stable \`code\`. The message says what happened and what to
 do; \`…\` stands for what is filled in. "Again" says that the same call may succeed later without a change by the caller
-(\`retryable\`). An empty cell: the text comes from the other side or from a table. An error that names a limit carries \`limit: { scope, limit, used, wanted }\`, and what lies under it is its
+(\`retryable\`). An empty cell: the text comes from the other side or from a table. An error that names a limit carries
+\`limit: { scope, limit, used, wanted }\`, and what lies under it is its
 \`cause\`. An \`AssertionError\` has no code: it is a bug in the program.
 
 | Code | What it says | Again | Raised in |

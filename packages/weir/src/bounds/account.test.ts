@@ -39,6 +39,18 @@ test('require throws LIMIT that names the term, the cap and what to do with it',
   })
 })
 
+test('shortBytes tells how much must go before more fits', async () => {
+  await withLedger([plain], (ledger) => {
+    using account = ledger.require(plain)
+    account.require(90)
+    assert.equal(account.shortBytes(10), 0)
+    assert.equal(account.shortBytes(30), 20)
+    account.setCeiling(80)
+    assert.equal(account.shortBytes(0), 10)
+    account.give(90)
+  })
+})
+
 test('giving back more than was taken, and amounts that are none, are mistakes', async () => {
   await withLedger([plain], (ledger) => {
     using account = ledger.require(plain)
@@ -65,6 +77,28 @@ test('a closed account neither takes nor opens', async () => {
     assert.throws(() => account.take(1), /after close/)
     assert.throws(() => account.open(shelled), /after close/)
   })
+})
+
+test('a leak is given back, whether it is of bytes or of entries', async () => {
+  const leaks = [
+    [5, 0],
+    [0, 2],
+  ] as const
+  for (const [bytes, entries] of leaks) {
+    await withLedger(
+      [shelled],
+      (ledger, _scope, { counters }) => {
+        const account = ledger.require(shelled)
+        account.require(bytes, entries)
+        account[Symbol.dispose]()
+        assert.equal(counters.value('ledger_leaks_total'), 1)
+        assert.equal(ledger.costBytes, 0)
+        ledger.require(shelled)[Symbol.dispose]()
+        assert.equal(counters.value('ledger_leaks_total'), 1, 'an empty account is no leak')
+      },
+      { failuresExpected: true },
+    )
+  }
 })
 
 test('an account that is closed with something in it is a leak: thrown when asserted', async () => {

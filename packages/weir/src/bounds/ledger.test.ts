@@ -102,6 +102,7 @@ test('assertEmpty names what is still held', () => {
   const ledger = new Ledger(planMemory([one, many], { limitBytes: 1e6 }))
   ledger.assertEmpty()
   const account = ledger.require(one)
+  assert.deepEqual(ledger.held(), ['test.one: 1 open, 0 entries, 0 bytes'])
   account.require(7, 1)
   assert.throws(() => ledger.assertEmpty(), /test\.one: 1 open, 1 entries, 7 bytes/)
   assert.deepEqual(ledger.held(), ['test.one: 1 open, 1 entries, 7 bytes'])

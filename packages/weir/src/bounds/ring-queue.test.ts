@@ -24,11 +24,12 @@ type Step =
 
 const operation: fc.Arbitrary<Step> = fc.oneof(
   {
-    weight: 5,
-    arbitrary: fc.record({ call: fc.constant('push' as const), value: fc.nat(BYTES + 1) }),
+    weight: 6,
+    arbitrary: fc.record({ call: fc.constant('push' as const), value: fc.nat(BYTES / 2) }),
   },
-  { weight: 2, arbitrary: fc.record({ call: fc.constant('shift' as const) }) },
-  fc.record({ call: fc.constantFrom('clear' as const, 'press' as const, 'relax' as const) }),
+  fc.record({ call: fc.constant('push' as const), value: fc.constant(BYTES + 1) }),
+  fc.record({ call: fc.constantFrom('shift' as const, 'press' as const, 'relax' as const) }),
+  fc.record({ call: fc.constantFrom('shift' as const, 'press' as const, 'clear' as const) }),
 )
 
 /** What a push does to a plain list: what stays, what was dropped, and the answer. */
@@ -88,6 +89,9 @@ test('behaves as a naive list under any calls and pressure, with the ledger righ
           press(ledger, pressed ? 1 : 0)
         }
         assert.deepEqual([...queue], list)
+        for (let at = -1; at <= ENTRIES; at++) {
+          assert.equal(queue.at(at), at < 0 ? undefined : list[at])
+        }
         assert.deepEqual(gone, expected)
         assert.equal(queue.size, list.length)
         assert.equal(queue.lost, lost)
@@ -102,7 +106,7 @@ test('behaves as a naive list under any calls and pressure, with the ledger righ
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom(refusing, dropping),
-      fc.array(operation, { maxLength: 60 }),
+      fc.array(operation, { minLength: 5, maxLength: 60 }),
       run,
     ),
     { numRuns: 300 },
