@@ -55,7 +55,6 @@ const controller = new AbortController()
 using _ = onAbort(controller.signal, () => aborted[Symbol.dispose]())
 controller.abort()
 show('abort')
-
 subscribers[Symbol.dispose]()
 ledger.assertEmpty()
 console.log('the ledger is empty')
