@@ -1,0 +1,7 @@
+export { Exposition, type MetricType, type Sample } from './exposition.ts'
+export { type Condition, Health, type HealthOptions, type Problem } from './health.ts'
+export { LoopWatch, STALL_MS } from './loop-watch.ts'
+export { type ObserveLimits, type ObserveTerms, observeLimits, observeTerms } from './memory.ts'
+export { Histogram, LATENCY_BUCKETS_MS, type Label, Metrics } from './metrics.ts'
+export { type Section, type StatusOptions, statusText } from './status.ts'
+export { makeToken, StatusServer, type StatusServerOptions } from './status-server.ts'
