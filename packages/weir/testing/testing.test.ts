@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
 import test from 'node:test'
 import { BoundedMap, term } from '../src/bounds/index.ts'
 import { ManualClock } from '../src/runtime/index.ts'
-import { collectable, theilSen, withLedger } from './index.ts'
+import {
+  assertNoNewHandles,
+  collectable,
+  failpointSweep,
+  instancesOf,
+  openHandles,
+  theilSen,
+  withLedger,
+} from './index.ts'
 
 const entries = term({ name: 'test.map', why: 'a test', table: 'map', entriesMax: 4 })
 
@@ -92,4 +101,59 @@ test('theilSen agrees with the worked figures of Sen for ten ranks', () => {
   assert.equal(trend.lower, slopes[11])
   assert.equal(trend.upper, slopes[33])
   assert.equal(trend.slope, slopes[22])
+})
+
+test('instancesOf counts what lives', async () => {
+  class Thing {}
+  const held = [new Thing(), new Thing()]
+  const drop = () => void new Thing()
+  drop()
+  assert.equal(await instancesOf(Thing), 2)
+  held.pop()
+  assert.equal(await instancesOf(Thing), 1)
+  assert.equal(held.length, 1)
+})
+
+test('assertNoNewHandles sees a socket that was not closed', async () => {
+  const before = openHandles()
+  const socket = createSocket('udp4')
+  await new Promise<void>((bound) => socket.bind(0, '127.0.0.1', bound))
+  await assert.rejects(assertNoNewHandles(before), /UDP/)
+  await new Promise<void>((closed) => socket.close(closed))
+  await assertNoNewHandles(before)
+})
+
+test('failpointSweep fails each step once, and names the one after which the scenario did not hold', async () => {
+  const runs: string[][] = []
+  const steps = await failpointSweep(async (failpoint) => {
+    const taken: string[] = []
+    runs.push(taken)
+    for (const step of ['open', 'write', 'close']) {
+      taken.push(step)
+      failpoint(step)
+    }
+  })
+  assert.equal(steps, 3)
+  assert.deepEqual(runs, [
+    ['open', 'write', 'close'],
+    ['open'],
+    ['open', 'write'],
+    ['open', 'write', 'close'],
+  ])
+  const leaky = async (failpoint: (step: string) => void) => {
+    try {
+      failpoint('open')
+      failpoint('write')
+    } catch (error) {
+      if ((error as { step?: string }).step === 'write') throw new Error('something is left')
+      throw error
+    }
+  }
+  await assert.rejects(failpointSweep(leaky), /step 2 \(write\) failing/)
+  await assert.rejects(
+    failpointSweep(async () => {
+      throw new Error('broken from the start')
+    }),
+    /no step failing/,
+  )
 })
