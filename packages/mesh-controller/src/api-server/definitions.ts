@@ -165,7 +165,13 @@ function causesOf(definition: JsonObject, name: string): Cause[] {
     if (value === '')
       causes.push({ reason: 'FieldValueRequired', field, message: 'Required value' })
   }
-  required('spec.group', text(spec, 'group'))
+  const group = text(spec, 'group')
+  required('spec.group', group)
+  if (group !== '' && (!group.includes('.') || group === DEFINITION.group)) {
+    causes.push(
+      wrong('spec.group', group, 'should be a domain with at least one dot, not one of the server'),
+    )
+  }
   required('spec.names.plural', text(names, 'plural'))
   required('spec.names.kind', text(names, 'kind'))
   const wanted = `${text(names, 'plural')}.${text(spec, 'group')}`

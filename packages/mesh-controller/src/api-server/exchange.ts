@@ -133,8 +133,9 @@ export class Exchange {
     const status = statusOf(error)
     const seconds = retryAfter ?? (status.status === 429 ? 1 : undefined)
     if (seconds !== undefined) this.response.setHeader('retry-after', String(seconds))
-    // The rest of a body that was not read would be taken for the next request.
-    if (!this.request.complete) this.response.setHeader('connection', 'close')
+    // The rest of the body is read and dropped: closing on it would reset the connection, and the client would see
+    // that instead of the answer. The server's request timeout bounds it.
+    this.request.resume()
     if (status.status === 401) this.response.setHeader('www-authenticate', 'Bearer')
     this.json(status.status, stringifyJson(status.body()))
   }

@@ -7,7 +7,7 @@ import { isJsonObject, type Json } from '../kube/index.ts'
 
 const VALUES_MAX = 100
 const STEP =
-  /\.([A-Za-z0-9_\-$/\\.]+?)(?=[.[]|$)|\['([^']*)'\]|\[(-?\d+)\]|\[(\*)\]|\[\?\(@\.([A-Za-z0-9_.-]+)\s*==\s*["']([^"']*)["']\)\]/y
+  /\.((?:\\.|[A-Za-z0-9_\-$/])+)|\['([^']*)'\]|\[(-?\d+)\]|\[(\*)\]|\[\?\(@\.([A-Za-z0-9_.-]+)\s*==\s*["']([^"']*)["']\)\]/y
 
 /** All values that a path finds, in order. A path that cannot be read finds nothing. */
 export function findByPath(root: Json, path: string): Json[] {
@@ -31,7 +31,7 @@ export function findByPath(root: Json, path: string): Json[] {
           if (found !== undefined && String(found) === filterValue) next.push(item)
         }
       } else {
-        const name = (key ?? quoted ?? '').replaceAll('\\.', '.')
+        const name = key?.replaceAll('\\', '') ?? quoted ?? ''
         pushDefined(
           next,
           isJsonObject(value) && Object.hasOwn(value, name) ? value[name] : undefined,

@@ -1,4 +1,5 @@
 /** A cluster for tests: the embedded API on a free port, a client for it, and a ledger that must be empty afterwards. */
+import { request as httpsRequest } from 'node:https'
 import { Ledger, planMemory } from 'weir-mesh/bounds'
 import { type Clock, Counters, Heartbeats, type Logger, Scope } from 'weir-mesh/runtime'
 import {
@@ -73,6 +74,9 @@ export function widgetDefinition(): JsonObject {
     },
   }
 }
+
+/** The path of the widgets of the default namespace. */
+export const WIDGETS_PATH = '/apis/demo.weir.example/v1/namespaces/default/widgets'
 
 export function widget(name: string, spec: JsonObject = {}, namespace = 'default'): KubeObject {
   return {
@@ -172,6 +176,69 @@ export async function withCluster(
     throw error
   }
   await cluster.close()
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: NodeJS.Dict<string | string[]>
+  readonly text: string
+  readonly body: JsonObject
+}
+
+export interface Ask {
+  readonly method?: string
+  readonly body?: unknown
+  readonly type?: string
+  readonly accept?: string
+  readonly token?: string | undefined
+}
+
+/** A request as any client may send it, without the kube client in between. */
+export function ask(cluster: TestCluster, path: string, options: Ask = {}): Promise<Answer> {
+  const {
+    body,
+    type = 'application/json',
+    accept,
+    method = body === undefined ? 'GET' : 'POST',
+  } = options
+  const text =
+    typeof body === 'string' ? body : body === undefined ? undefined : JSON.stringify(body)
+  const token = 'token' in options ? options.token : cluster.server.token
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(
+      new URL(path, cluster.server.url),
+      {
+        method,
+        ca: cluster.server.identity.certificate,
+        agent: false,
+        headers: {
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(accept === undefined ? {} : { accept }),
+          ...(text === undefined
+            ? {}
+            : { 'content-type': type, 'content-length': Buffer.byteLength(text) }),
+        },
+      },
+      (response) => {
+        let answer = ''
+        response.setEncoding('utf8')
+        response.on('data', (chunk: string) => (answer += chunk))
+        response.on('error', reject)
+        response.on('end', () => {
+          const json = String(response.headers['content-type']).startsWith('application/json')
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            text: answer,
+            // The lines of a watch are the test's own affair.
+            body: json && /^.+\n?$/.test(answer) ? (JSON.parse(answer) as JsonObject) : {},
+          })
+        })
+      },
+    )
+    request.on('error', reject)
+    request.end(text)
+  })
 }
 
 /** Waits until a condition holds; fails with what was waited for. */
