@@ -13,6 +13,10 @@ export class EventHeap {
     return this.#heap.length
   }
 
+  peek(): Scheduled | undefined {
+    return this.#heap[0]
+  }
+
   push(at: number, run: () => void): void {
     const heap = this.#heap
     const event = { at, order: this.#order++, run }

@@ -51,13 +51,12 @@ export class World {
   /** Handles events until there are none, or none before a time in milliseconds. @returns whether none is left. */
   run(untilMs: number): boolean {
     const end = untilMs * 1000
-    while (this.#heap.size > 0) {
-      const event = this.#heap.pop()!
+    for (let event = this.#heap.peek(); event; event = this.#heap.peek()) {
       if (event.at > end) {
-        this.#heap.push(event.at, event.run)
         this.#now = end
         return false
       }
+      this.#heap.pop()
       this.#now = event.at
       this.#steps++
       this.digest.fold(event.at >>> 0)

@@ -538,7 +538,10 @@ export class Session implements Disposable {
   }
 
   down(code: number, reason: string, by: 'remote' | 'local' | 'lost'): void {
-    if (this.closing) return this.end(ending(this.closing, 'the session was ended here'))
+    // Only from the peer does it mean that what was sent before our Close has arrived.
+    if (this.closing && by === 'remote' && code === 0) {
+      return this.end(ending(this.closing, 'the session was ended here'))
+    }
     if (code === 0 && isCompletion(reason))
       return this.end(ending('DONE', 'the peer ended the session'))
     const early = this.outbound && this.receiving === 'have'
