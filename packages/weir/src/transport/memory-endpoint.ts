@@ -78,6 +78,11 @@ export class MemoryEndpoint implements Endpoint, Listener {
     )
     this.#slots = new BoundedMap<number, Slot>(ledger.require(terms.connections))
     this.#scope.defer('connections', () => this.#closeAll())
+    // Credit that was refused under pressure is given when it falls; no stream ends then, that would ask again.
+    const eased = ledger.pressure.subscribe((level, previous) => {
+      if (level < previous) this.#feed()
+    })
+    this.#scope.own('pressure', eased)
   }
 
   get incoming(): AsyncIterable<Incoming> {

@@ -231,6 +231,39 @@ test('transport.receive-pool: what one connection holds the other must wait for'
     },
   ))
 
+test('under critical pressure a new stream gets no credit, and gets it when the pressure falls', () =>
+  withNetwork({}, async ({ ledger, connect }) => {
+    const [out, into] = await connect()
+    const [open] = await biStream([out, into], text('open before'))
+    const pressure = (used: number) =>
+      ledger.pressure.process([{ source: 'working set', used, limit: 100 }])
+    pressure(96)
+    const send = await out.openUni()
+    let written = false
+    const write = send.write(text('x')).then(() => {
+      written = true
+    })
+    await open.send.write(text('streams that are open go on'))
+    await turns()
+    assert.equal(written, false)
+    pressure(10)
+    await write
+    assert.deepEqual(await readBytes(await into.acceptUni(), 1), text('x'))
+  }))
+
+test('under severe pressure incomings are turned away, under critical pressure dials as well', () =>
+  withNetwork({}, async ({ a, b, ledger, connect }) => {
+    const dial = () => a.connect(b.nodeId, TEST_PROTOCOL, { addresses: b.localAddresses })
+    const pressure = (used: number) =>
+      ledger.pressure.process([{ source: 'working set', used, limit: 100 }])
+    pressure(86)
+    await assert.rejects(dial(), coded('CONNECT_FAILED', /too many/))
+    pressure(96)
+    await assert.rejects(dial(), coded('LIMIT', /pressure/))
+    pressure(10)
+    await connect()
+  }))
+
 test('a window grows while it is read fast, up to its cap, and never without a charge', () =>
   withNetwork({}, async ({ ledger, terms, connect }) => {
     const [mine, theirs] = await biStream(await connect(), text('x'))
