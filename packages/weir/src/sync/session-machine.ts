@@ -63,8 +63,11 @@ export class Session implements Disposable {
   closing: EndCode | undefined
   closed = false
   failed = false
-  /** Per log, what the peer says on this session that it has; only until the initial sync has been sent. */
-  #claims: Uint32Array | undefined
+  /**
+   * Per log, the next sequence number to send in the initial sync: at first what the peer says on this session that it
+   * has. Live operations of another session may be ahead of it and do not count here.
+   */
+  #next: Uint32Array | undefined
   /** Per log, up to where the initial sync sends: one more than the last sequence number. */
   #targets: Uint32Array | undefined
   #cursor: LogRow | undefined
@@ -257,11 +260,11 @@ export class Session implements Disposable {
     const other = peer.other(this)
     // Without another session nothing is on its way, and what the peer says now is all that counts.
     if (!other) peer.forget()
-    this.#claims = new Uint32Array(this.#shared.limits.logsMax)
+    this.#next = new Uint32Array(this.#shared.limits.logsMax)
     for (const { author, logId, height } of heights) {
       const row = table.row(author, logId, true)
       if (!row) continue
-      this.#claims[row.index] = after(height)
+      this.#next[row.index] = after(height)
       peer.claims(row, height)
     }
     this.receiving = 'pre-sync'
@@ -278,12 +281,16 @@ export class Session implements Disposable {
   /** What the peer lacks and no other session of it is sending. */
   #measure(other: Session | undefined): void {
     const { table, limits, tickets, fx } = this.#shared
+    const { sent } = this.peer
+    const next = this.#next!
     const targets = new Uint32Array(limits.logsMax)
     const ranges: LogRange[] = []
     for (let row = table.first; row; row = row.nextRow) {
-      const from = this.#next(row)
       // What another session of this peer is sending is promised; what comes after it follows in live mode.
-      if (from >= row.ours || (other ? other.promised(row) : 0) > from) continue
+      if (other && other.promised(row) > 0) continue
+      const from = Math.max(next[row.index]!, sent[row.index]!)
+      if (from >= row.ours) continue
+      next[row.index] = from
       targets[row.index] = row.ours
       ranges.push({ author: row.author, logId: row.logId, from, until: row.ours - 1 })
     }
@@ -293,11 +300,6 @@ export class Session implements Disposable {
     this.sending = 'measuring'
     this.#measuring = tickets.next()
     fx.measure(this.#measuring, ranges)
-  }
-
-  /** The first operation of a log that the peer lacks in the initial sync of this session. */
-  #next(row: LogRow): number {
-    return Math.max(this.#claims?.[row.index] ?? 0, this.peer.sent[row.index]!)
   }
 
   /** Up to where the initial sync of this session sends a log; 0 when it does not. */
@@ -319,7 +321,7 @@ export class Session implements Disposable {
 
   #sendDone(): void {
     this.sending = 'done'
-    this.#claims = this.#targets = this.#cursor = undefined
+    this.#next = this.#targets = this.#cursor = undefined
     this.#control(encodeDone())
     this.#checkLive()
   }
@@ -435,10 +437,10 @@ export class Session implements Disposable {
   /** Reads the next range: of the initial sync with targets, of everything that the peer lacks without. */
   #readNext(targets: Uint32Array | undefined): void {
     const { table, limits, tickets, fx } = this.#shared
-    const { has } = this.peer
+    const next = targets ? this.#next! : this.peer.has
     let row = targets && this.#cursor && !this.#cursor.removed ? this.#cursor : table.first
     for (; row; row = row.nextRow) {
-      if (targets ? this.#next(row) < targets[row.index]! : has[row.index]! < row.ours) break
+      if (next[row.index]! < (targets ? targets[row.index]! : row.ours)) break
     }
     this.#cursor = row
     if (!row) {
@@ -447,12 +449,7 @@ export class Session implements Disposable {
       return
     }
     const until = (targets ? targets[row.index]! : row.ours) - 1
-    const range = {
-      author: row.author,
-      logId: row.logId,
-      from: targets ? this.#next(row) : has[row.index]!,
-      until,
-    }
+    const range = { author: row.author, logId: row.logId, from: next[row.index]!, until }
     const ticket = tickets.next()
     this.#reading = { ticket, row, range }
     fx.read(ticket, range, limits.sendWindowBytes - this.#outstanding)
@@ -469,13 +466,18 @@ export class Session implements Disposable {
     if (hole || (!first && page.last)) {
       // The beginning is gone from the store: without it the peer could not use the rest.
       if (hole) this.#shared.counters.holes.add()
-      this.peer.reached(row, range.until)
+      this.#advance(row, range.until)
     } else if (first && this.#operationsOut(operations)) {
       const end = page.last ? range.until : operations[operations.length - 1]!.seq
-      this.peer.reached(row, end)
+      this.#advance(row, end)
     }
     this.pump()
     return true
+  }
+
+  #advance(row: LogRow, seq: number): void {
+    if (this.#next) this.#next[row.index] = after(seq)
+    this.peer.reached(row, seq)
   }
 
   #sendQueue(): void {
@@ -568,7 +570,7 @@ export class Session implements Disposable {
     this.#send.give(this.#outstanding)
     this.#outstanding = 0
     this.#reading = this.#measuring = undefined
-    this.#claims = this.#targets = this.#cursor = undefined
+    this.#next = this.#targets = this.#cursor = undefined
     this.unlock()
     this.#send[Symbol.dispose]()
     this.#host.ended(this, end)
@@ -586,7 +588,7 @@ export class Session implements Disposable {
 
   rowGone(row: LogRow): void {
     if (this.#targets) this.#targets[row.index] = 0
-    if (this.#claims) this.#claims[row.index] = 0
+    if (this.#next) this.#next[row.index] = 0
   }
 
   unlock(): void {
