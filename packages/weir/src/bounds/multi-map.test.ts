@@ -102,6 +102,7 @@ test('N values under a key fit and N+1 is refused, counted like any refusal', as
     assert.equal(map.add('b', 0), 'ok')
     for (let each = 1; each < 3; each++) assert.equal(map.add('b', each), 'ok')
     assert.equal(map.add('c', 0), 'cap', 'the total of the term')
+    assert.equal(ledger.row(values).bytes, 0, 'without bytesOf a value has no payload')
     assert.equal(ledger.row(values).refused.cap, 2)
   })
 })

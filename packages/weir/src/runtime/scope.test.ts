@@ -275,6 +275,15 @@ test('a synchronous every keeps going when its call throws', () => {
   assert.equal(counters.value('task_failures_total'), 3)
 })
 
+test('closing stops an every that waits for its next call, and leaves no timer', async () => {
+  const { clock, scope } = bench()
+  scope.every('sweep', 10, () => assert.fail('must not run'))
+  scope.every('again', 1, () => {})
+  clock.advance(5)
+  await closeInTime(clock, scope)
+  clock.advance(100)
+})
+
 test('closing waits for the running call of an every, a timer and a listener', async () => {
   const { clock, lines, scope } = bench()
   const emitter = new EventEmitter()
