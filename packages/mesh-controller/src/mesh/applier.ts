@@ -19,10 +19,10 @@ import {
   type KubeObject,
   type ResourceRef,
 } from '../kube/index.ts'
-import { contentOf, decodeContent } from './content.ts'
+import { contentOf, countItems, decodeContent } from './content.ts'
 import type { Action } from './decide.ts'
 import { OWNER_CLUSTER_ANNOTATION, OWNER_VERSION_ANNOTATION, OWNER_ZONE_LABEL } from './markers.ts'
-import { APPLY_SHARE } from './memory.ts'
+import { APPLY_BYTES_PER_BYTE, APPLY_BYTES_PER_ITEM } from './memory.ts'
 import { describeObject } from './names.ts'
 import { observe } from './observation.ts'
 import { decodeBody } from './protocol.ts'
@@ -66,8 +66,9 @@ export class Applier {
       if (action.type === 'delete') return await this.#delete(row, resource, action)
       const bytes = await this.#content(action.desired)
       if (!bytes) return { type: 'missing' }
-      account.require(bytes.length * APPLY_SHARE)
-      charged = bytes.length * APPLY_SHARE
+      const cost = applyBytes(bytes)
+      account.require(cost)
+      charged = cost
       const content = decodeContent(bytes)
       return action.type === 'create'
         ? await this.#create(row, resource, action.desired, content)
@@ -226,4 +227,9 @@ function comparable(object: KubeObject): JsonObject {
   const { labels, annotations } = object.metadata
   content.metadata = { labels: { ...labels }, annotations: { ...annotations } }
   return content
+}
+
+/** What writing an object with this content holds at most. */
+export function applyBytes(content: Uint8Array): number {
+  return APPLY_BYTES_PER_BYTE * content.length + APPLY_BYTES_PER_ITEM * countItems(content)
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { encodeCbor } from 'weir-mesh/codec'
 import { isWeirError } from 'weir-mesh/runtime'
 import { type JsonObject, parseJson, stringifyJson } from '../kube/index.ts'
-import { contentHash, contentOf, decodeContent, encodeContent } from './content.ts'
+import { contentHash, contentOf, countItems, decodeContent, encodeContent } from './content.ts'
 
 const widget = (text: string) => parseJson(text) as JsonObject
 
@@ -50,4 +50,15 @@ test('content that is no map, or holds bytes, is refused by its code', () => {
       (error) => isWeirError(error, 'CONTENT_INVALID'),
     )
   }
+})
+
+test('the values of a content are counted by its heads, as the decoder counts them', () => {
+  const content = encodeContent({
+    a: [1, 300, -70_000, 1.5, 'text', null, true],
+    b: { c: {}, d: 2 ** 40 },
+  })
+  // A map, two names, a list and its seven values, a map with two names, an empty map and a number.
+  assert.equal(countItems(content), 15)
+  assert.equal(countItems(encodeContent({})), 1)
+  assert.ok(countItems(Uint8Array.of(0x7b, 255, 255)) > 0)
 })

@@ -14,13 +14,18 @@ import { LAST_APPLIED_ANNOTATION, MARKER_PREFIX } from './markers.ts'
 /** An object may have this many bytes of content; a larger one stays in its zone and is reported. */
 export const CONTENT_BYTES_MAX = 1024 * 1024
 
-export const CONTENT_LIMITS: CborLimits = Object.freeze({
+/** And this many values, names included: a tree takes memory by the value. */
+export const CONTENT_ITEMS_MAX = 32 * 1024
+
+const CONTENT_LIMITS: CborLimits = Object.freeze({
   bytesMax: CONTENT_BYTES_MAX,
   depthMax: 128,
-  itemsMax: 256 * 1024,
+  itemsMax: CONTENT_ITEMS_MAX,
   lengthMax: CONTENT_BYTES_MAX,
 })
 
+const MAJOR_BYTES = 2
+const MAJOR_TEXT = 3
 const TOP_LEVEL_LEFT_OUT = Object.freeze(['apiVersion', 'kind', 'metadata'])
 
 /** The content of an object as a tree; parts are shared with the object. */
@@ -58,6 +63,25 @@ function isJson(value: Json | Uint8Array): boolean {
   if (value instanceof Uint8Array) return false
   if (Array.isArray(value)) return value.every(isJson)
   return !isJsonObject(value) || Object.values(value).every(isJson)
+}
+
+/** How many values and names there are in content bytes; a cheap look at the heads alone. */
+export function countItems(bytes: Uint8Array): number {
+  let items = 0
+  for (let at = 0; at < bytes.length; items++) {
+    const head = bytes[at]!
+    const info = head & 31
+    const major = head >> 5
+    let size = 1
+    let value = info
+    if (info >= 24 && info <= 27) {
+      size += 1 << (info - 24)
+      value = 0
+      for (let byte = at + 1; byte < at + size; byte++) value = value * 256 + (bytes[byte] ?? 0)
+    }
+    at += size + (major === MAJOR_BYTES || major === MAJOR_TEXT ? value : 0)
+  }
+  return items
 }
 
 /** 128 bits of the hash of content bytes, as a string of 16 one-byte characters. */

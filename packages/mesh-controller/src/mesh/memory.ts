@@ -1,5 +1,12 @@
 /** The places of the controller's replication that can hold memory. */
-import { MAP_NODE_BYTES, STRING_SHELL_BYTES, type Terms, term } from 'weir-mesh/bounds'
+import {
+  BUFFER_SHELL_BYTES,
+  MAP_NODE_BYTES,
+  STRING_SHELL_BYTES,
+  type Terms,
+  term,
+} from 'weir-mesh/bounds'
+import { CONTENT_ITEMS_MAX } from './content.ts'
 import { BODY_BYTES_MAX, CHUNK_BYTES_MAX } from './protocol.ts'
 
 export interface MeshLimits {
@@ -19,9 +26,13 @@ export interface MeshLimits {
 export const ROW_BYTES = MAP_NODE_BYTES + 720
 /** Each further zone that wants the same object. */
 export const DESIRED_BYTES = 120
-/** What a write holds for each byte of content: the trees of the wanted and of the present object, and their texts. */
-export const APPLY_SHARE = 8
-const APPLY_BYTES = APPLY_SHARE * BODY_BYTES_MAX
+/** What a write holds of an object, for each byte of content and for each value in it: two trees and three texts. */
+export const APPLY_BYTES_PER_BYTE = 4
+export const APPLY_BYTES_PER_ITEM = 96
+const APPLY_BYTES_MAX =
+  APPLY_BYTES_PER_BYTE * BODY_BYTES_MAX + APPLY_BYTES_PER_ITEM * CONTENT_ITEMS_MAX
+/** An item of a chunk beside its bytes. */
+export const CHUNK_ITEM_BYTES = BUFFER_SHELL_BYTES
 
 export function meshTerms(
   limits: MeshLimits,
@@ -42,7 +53,7 @@ export function meshTerms(
       why: 'one record per zone of the mesh',
       entriesMax: limits.zonesMax,
       table: 'map',
-      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES * 6 + 320,
+      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES * 6 + 440,
       overflow: 'refuse',
       shedAt: 'never',
     }),
@@ -61,7 +72,7 @@ export function meshTerms(
       name: 'mesh.snapshot-chunk',
       why: 'objects collected for the next chunk of a snapshot',
       arena: 'buffers',
-      payloadBytesMax: CHUNK_BYTES_MAX + BODY_BYTES_MAX,
+      payloadBytesMax: CHUNK_BYTES_MAX + BODY_BYTES_MAX + CHUNK_ITEM_BYTES,
       shedAt: 'never',
     }),
     applies: term({
@@ -69,7 +80,7 @@ export function meshTerms(
       why: 'objects being written to the API server',
       entriesMax: limits.appliesMax,
       shellBytes: 4096,
-      payloadBytesMax: APPLY_BYTES,
+      payloadBytesMax: APPLY_BYTES_MAX,
       shedAt: 'never',
     }),
     tooLarge: term({
@@ -78,7 +89,7 @@ export function meshTerms(
       entriesMax: 256,
       table: 'map',
       shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES,
-      payloadBytesMax: 256 * 1024,
+      payloadBytesMax: 64 * 1024,
       overflow: 'evict',
       shedAt: 'never',
     }),

@@ -8,6 +8,7 @@ import type { Account } from 'weir-mesh/bounds'
 import { assert } from 'weir-mesh/runtime'
 import { compareResourceVersions } from '../kube/index.ts'
 import { CONTENT_BYTES_MAX } from './content.ts'
+import { CHUNK_ITEM_BYTES } from './memory.ts'
 import {
   CHUNK_BYTES_MAX,
   encodeBegin,
@@ -29,14 +30,11 @@ interface OpenSnapshot {
   readonly beginSeq: number
   count: number
   items: Uint8Array[]
+  /** What they are charged: each with more than its head in the chunk. */
   bytes: number
   /** Number of the chunk that is being filled; rows in it carry it. */
   chunk: number
 }
-
-/** What a chunk needs around each item, and once. */
-const ITEM_HEAD_BYTES = 5
-const CHUNK_HEAD_BYTES = 128
 
 /**
  * Memory: the items of one chunk, charged to `mesh.snapshot-chunk`; the rest is in the rows.
@@ -130,11 +128,11 @@ export class Outgoing implements Disposable {
     if (row.publishedVersion !== '' && compareResourceVersions(row.publishedVersion, version) > 0)
       return 'stale'
     const bytes = encodeItem({ ...nameOf(row), version, content })
-    const room = CHUNK_BYTES_MAX - CHUNK_HEAD_BYTES - open.items.length * ITEM_HEAD_BYTES
-    if (open.bytes + bytes.length > room) this.#flush(open, effects)
-    this.#chunk.require(bytes.length)
+    const charge = bytes.length + CHUNK_ITEM_BYTES
+    if (open.bytes + charge > CHUNK_BYTES_MAX) this.#flush(open, effects)
+    this.#chunk.require(charge)
     open.items.push(bytes)
-    open.bytes += bytes.length
+    open.bytes += charge
     open.count++
     this.#record(row, content.length, version, hash)
     row.chunk = open.chunk

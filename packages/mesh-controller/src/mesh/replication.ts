@@ -29,7 +29,7 @@ import type { LogName, LogStore, StoredOperation } from 'weir-mesh/store'
 import type { Published } from 'weir-mesh/sync'
 import { type KubeClient, NAMESPACES, Reflector, type ReflectorEvent } from '../kube/index.ts'
 import { Applier } from './applier.ts'
-import { CONTENT_BYTES_MAX } from './content.ts'
+import { CONTENT_BYTES_MAX, CONTENT_ITEMS_MAX, countItems } from './content.ts'
 import type { MeshLimits, meshTerms } from './memory.ts'
 import type { ObjectName } from './names.ts'
 import { observeWithContent } from './observation.ts'
@@ -369,7 +369,7 @@ export class Replication implements AsyncDisposable {
       return this.#dispatch({ type: 'gone', name, version: event.resourceVersion })
     }
     const { observed, content } = observeWithContent(event.object)
-    const travels = content.length <= CONTENT_BYTES_MAX
+    const travels = content.length <= CONTENT_BYTES_MAX && countItems(content) <= CONTENT_ITEMS_MAX
     if (travels) this.#reporter.fits(name)
     else this.#reporter.tooLarge(name, resource.ref, event.uid, content.length, CONTENT_BYTES_MAX)
     this.#dispatch({ type: 'observed', name, observed, content: travels ? content : undefined })

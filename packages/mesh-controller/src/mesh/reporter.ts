@@ -7,6 +7,7 @@
 import { type Account, BoundedMap, TokenBucket } from 'weir-mesh/bounds'
 import { describeError, type Scope, TaskGroup } from 'weir-mesh/runtime'
 import { apiVersionOf, type EventTarget, type KubeClient, type ResourceRef } from '../kube/index.ts'
+import { CONTENT_ITEMS_MAX } from './content.ts'
 import { describeObject, type ObjectName, objectKey } from './names.ts'
 
 const HELP = Object.freeze({
@@ -43,7 +44,7 @@ export class Reporter implements Disposable {
     this.#lines = new TokenBucket(scope.clock, { perSecond: LINES_PER_SECOND, burst: 20 })
     this.#events = new TokenBucket(scope.clock, { perSecond: EVENTS_PER_SECOND, burst: 20 })
     this.#tasks = new TaskGroup(scope, 'events', { tasksMax: EVENTS_UNDER_WAY })
-    this.#tooLarge = new BoundedMap(tooLarge, { evict: 'oldest', bytesOf: (key) => key.length * 2 })
+    this.#tooLarge = new BoundedMap(tooLarge, { evict: 'oldest', bytesOf: (key) => key.length })
     for (const report of Object.keys(HELP) as Report[]) this.#counter(report)
   }
 
@@ -95,7 +96,7 @@ export class Reporter implements Disposable {
     const known = this.#tooLarge.peek(key) !== undefined
     this.#tooLarge.set(key, bytes)
     if (known) return
-    const message = `${bytes} bytes are more than the ${most} that travel; the object stays in this zone, make it smaller`
+    const message = `${bytes} bytes or their values are more than travel (${most} bytes, ${CONTENT_ITEMS_MAX} values); the object stays in this zone, make it smaller`
     this.event('too-large', name, resource, uid, message)
   }
 
