@@ -57,8 +57,8 @@ test('the values of a content are counted by its heads, as the decoder counts th
     a: [1, 300, -70_000, 1.5, 'text', null, true],
     b: { c: {}, d: 2 ** 40 },
   })
-  // A map, two names, a list and its seven values, a map with two names, an empty map and a number.
-  assert.equal(countItems(content), 15)
+  // A map, a name, a list and its seven values, a name, a map with two names, an empty map and a number.
+  assert.equal(countItems(content), 16)
   assert.equal(countItems(encodeContent({})), 1)
   assert.ok(countItems(Uint8Array.of(0x7b, 255, 255)) > 0)
 })
