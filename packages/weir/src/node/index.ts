@@ -1,7 +1,9 @@
 export {
+  type AcceptCaps,
   AcceptLoop,
   type AcceptLoopOptions,
-  CLOSE_REFUSED,
   type ProtocolHandler,
+  REFUSED_CLOSE_CODE,
 } from './accept-loop.ts'
 export { readKeyFile, writeKeyFile } from './key-file.ts'
+export { type AcceptLimits, type AcceptTerms, acceptTerms } from './memory.ts'

@@ -1,82 +1,108 @@
 /**
- * The file that holds a node's secret key: the seed as 64 hex digits and a newline, readable by its owner only.
+ * The file with a node's secret key: the 64 hex digits of the seed and a line end, for its owner alone.
  *
- * The text is not kept: what stays in memory is the key pair.
+ * A key file is never overwritten: who loses it loses the identity of the node and the right to write on its logs.
  */
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import { fromHex, toHex } from '../codec/index.ts'
 import { KeyPair, SEED_BYTES } from '../core/index.ts'
 import { WeirError } from '../runtime/index.ts'
 
-const TEXT_BYTES = 2 * SEED_BYTES
-const FILE_BYTES_MAX = TEXT_BYTES + 2
+/** More than a key file has; one that is longer is no key file and is not read further. */
+const READ_BYTES_MAX = 256
+const TEXT = /^[0-9a-fA-F]{64}\s*$/
+/** Readable or writable by others, or writable by the group. A group may read: Kubernetes mounts secrets so. */
+const TOO_OPEN = 0o027
 
 /**
  * Reads a key file.
  *
- * @throws {WeirError} `KEY_FILE_MISSING`, `KEY_FILE_INVALID`, `KEY_FILE_PERMISSIONS` when others can read it.
+ * @throws {WeirError} `KEY_FILE_MISSING`, `KEY_FILE_INVALID`, `KEY_FILE_PERMISSIONS`
  */
 export function readKeyFile(path: string): KeyPair {
-  let file: number
+  const file = openForReading(path)
+  const bytes = Buffer.alloc(READ_BYTES_MAX)
   try {
-    file = openSync(path, 'r')
+    checkMode(path, file)
+    const length = readSync(file, bytes, 0, READ_BYTES_MAX, 0)
+    const text = bytes.toString('latin1', 0, length)
+    if (!TEXT.test(text)) throw invalid(path)
+    return KeyPair.fromSeed(fromHex(text.slice(0, 2 * SEED_BYTES), SEED_BYTES))
   } catch (error) {
-    throw new WeirError(
-      'KEY_FILE_MISSING',
-      `the key file ${path} cannot be opened; make one with: weir keygen ${path}`,
-      { cause: error },
-    )
-  }
-  try {
-    const state = fstatSync(file)
-    if (!state.isFile() || state.size > FILE_BYTES_MAX) throw invalid(path)
-    if (process.platform !== 'win32' && (state.mode & 0o077) !== 0) {
-      throw new WeirError(
-        'KEY_FILE_PERMISSIONS',
-        `others can read the key file ${path}; run: chmod 600 ${path}`,
-      )
-    }
-    const buffer = Buffer.alloc(FILE_BYTES_MAX)
-    const text = buffer.toString('latin1', 0, readSync(file, buffer, 0, FILE_BYTES_MAX, 0)).trim()
-    buffer.fill(0)
-    if (!/^[0-9a-f]{64}$/.test(text)) throw invalid(path)
-    return KeyPair.fromSeed(fromHex(text, SEED_BYTES))
+    if (error instanceof WeirError) throw error
+    throw invalid(path, error)
   } finally {
+    bytes.fill(0)
     closeSync(file)
   }
 }
 
 /**
- * Writes a new key file with mode 0600.
+ * Writes a key to a new file with mode 0600.
  *
- * @throws {WeirError} `KEY_FILE_EXISTS` when there is one: a key is never overwritten. `KEY_FILE_UNWRITABLE`.
+ * @throws {WeirError} `KEY_FILE_EXISTS` when there is a file, which is left as it is; `KEY_FILE_UNWRITABLE`
  */
 export function writeKeyFile(path: string, key: KeyPair): void {
   let file: number
   try {
+    // Exclusive: whoever else makes it first keeps it, and a link is not followed.
     file = openSync(path, 'wx', 0o600)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
       throw new WeirError(
         'KEY_FILE_EXISTS',
-        `${path} exists and is not overwritten; choose another name, or remove it if its key is not needed`,
+        `${path} exists and is not overwritten; use it, or name another file`,
       )
     }
-    throw new WeirError('KEY_FILE_UNWRITABLE', `the key file ${path} cannot be written`, {
-      cause: error,
-    })
+    throw new WeirError(
+      'KEY_FILE_UNWRITABLE',
+      `${path} cannot be written; make its folder, or name a file in one that you may write to`,
+      { cause: error },
+    )
   }
   try {
     writeSync(file, `${toHex(key.seed())}\n`)
-    fsyncSync(file)
+  } catch (error) {
+    // Half a key would be refused by every later start, and never be overwritten.
+    rmSync(path, { force: true })
+    throw new WeirError('KEY_FILE_UNWRITABLE', `${path} was not written whole and was removed`, {
+      cause: error,
+    })
   } finally {
     closeSync(file)
   }
 }
 
-function invalid(path: string): WeirError {
+function openForReading(path: string): number {
+  try {
+    return openSync(path, 'r')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw new WeirError(
+        'KEY_FILE_MISSING',
+        `there is no key file ${path}; make one with: weir keygen ${path}`,
+      )
+    }
+    throw new WeirError('KEY_FILE_PERMISSIONS', `the key file ${path} cannot be opened`, {
+      cause: error,
+    })
+  }
+}
+
+function checkMode(path: string, file: number): void {
+  const { mode } = fstatSync(file)
+  if (process.platform === 'win32' || (mode & TOO_OPEN) === 0) return
+  throw new WeirError(
+    'KEY_FILE_PERMISSIONS',
+    `others may read or change the key file ${path}; if nobody has, run: chmod 600 ${path}`,
+  )
+}
+
+function invalid(path: string, cause?: unknown): WeirError {
   return new WeirError(
     'KEY_FILE_INVALID',
-    `${path} is not a key file: it has to hold 64 hex digits; make one with: weir keygen FILE`,
+    `${path} is no key file: it holds 64 hex digits and a line end, as weir keygen writes them`,
+    cause === undefined ? {} : { cause },
   )
 }
