@@ -9,7 +9,7 @@
  * process of its own, from source, after a few that warm it up, and measured after forced collections.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
@@ -49,15 +49,16 @@ const { values, positionals } = parseArgs({
 })
 
 async function compareAll(filters: readonly string[]): Promise<void> {
-  const files = filesBelow(join(ROOT, 'packages')).filter(
-    (file) => basename(file) === 'memory.costs.ts',
-  )
+  const all = filesBelow(join(ROOT, 'packages'))
+  const files = all.filter((file) => basename(file) === 'memory.costs.ts')
+  const declared = new Set(all.filter((file) => basename(file) === 'memory.ts').flatMap(termNames))
   const rows: string[][] = []
   let failures = 0
   for (const file of files) {
     const cases = await casesOf(file)
     for (const [index, each] of cases.entries()) {
       const folder = relative(join(ROOT, 'packages'), file).replace(/\/memory\.costs\.ts$/, '')
+      declared.delete(each.term.name)
       const name = each.variant ? `${each.term.name} (${each.variant})` : each.term.name
       const wanted = (filter: string) => folder.includes(filter) || name.includes(filter)
       if (filters.length > 0 && !filters.some(wanted)) continue
@@ -70,7 +71,17 @@ async function compareAll(filters: readonly string[]): Promise<void> {
   console.log(table([head, ...rows]))
   if (rows.length === 0) console.error('No case matches.')
   else console.log(`${rows.length} cases, ${failures} outside 1.00 to ${RATIO_MAX}`)
+  if (filters.length === 0 && declared.size > 0) {
+    console.log(`without a case: ${[...declared].sort().join(', ')}`)
+  }
   if (failures > 0 || rows.length === 0) process.exitCode = 1
+}
+
+/** The terms that a module declares, as far as their names are written out. */
+function termNames(file: string): string[] {
+  return [...readFileSync(file, 'utf8').matchAll(/\bname: '([a-z][a-z0-9.-]*\.[a-z0-9.-]+)'/g)].map(
+    (match) => match[1]!,
+  )
 }
 
 async function casesOf(file: string): Promise<readonly CostCase[]> {

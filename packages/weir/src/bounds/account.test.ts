@@ -81,8 +81,8 @@ test('a closed account neither takes nor opens', async () => {
 
 test('a leak is given back, whether it is of bytes or of entries', async () => {
   const leaks = [
-    [5, 0],
-    [0, 2],
+    [1, 0],
+    [0, 1],
   ] as const
   for (const [bytes, entries] of leaks) {
     await withLedger(

@@ -199,6 +199,31 @@ test('behaves as a naive list under any calls, with the ledger right at each ste
   )
 })
 
+test('reading keeps an entry alive with lru, and not with oldest; peeking never does', async () => {
+  for (const evict of ['lru', 'oldest'] as const) {
+    await withLedger([refusing], (ledger, scope) => {
+      let now = 0
+      const options = { evict, ttlMs: 10, nowMs: () => now }
+      const map = scope.own(
+        'map',
+        new BoundedMap<string, number>(ledger.require(refusing), options),
+      )
+      map.set('read', 1)
+      map.set('peeked', 2)
+      now = 8
+      assert.equal(map.get('read'), 1)
+      assert.equal(map.peek('peeked'), 2)
+      assert.ok(map.has('peeked'))
+      now = 12
+      assert.equal(map.peek('peeked'), undefined)
+      assert.equal(map.peek('read'), evict === 'lru' ? 1 : undefined)
+      now = 18
+      assert.equal(map.sweep(), evict === 'lru' ? 1 : 0)
+      assert.equal(ledger.row(refusing).exits.expired, 2)
+    })
+  }
+})
+
 test('N entries fit and N+1 is refused, with its counter', async () => {
   await withLedger([refusing], (ledger, scope) => {
     const map = scope.own('map', new BoundedMap<string, number>(ledger.require(refusing)))
