@@ -8,6 +8,8 @@ export interface ApiLimits {
   readonly objectBytesMax: number
   /** Kinds: built-in ones and versions of custom ones. Default 64. */
   readonly kindsMax: number
+  /** Bytes of schemas with their validators, three for each byte of text. Default 8 MiB. */
+  readonly schemaBytesMax: number
   /** Core events that are kept; the oldest goes for a new one. Default 1 024. */
   readonly eventsMax: number
   /** Changes that a watch can still be given; older ones are answered with 410. Default 16 384. */
@@ -34,6 +36,7 @@ export const DEFAULT_API_LIMITS: ApiLimits = Object.freeze({
   objectsMax: 32_768,
   objectBytesMax: 64 * MIB,
   kindsMax: 64,
+  schemaBytesMax: 8 * MIB,
   eventsMax: 1_024,
   historyMax: 16_384,
   historyBytesMax: 32 * MIB,
@@ -47,12 +50,12 @@ export const DEFAULT_API_LIMITS: ApiLimits = Object.freeze({
 
 /** A node of the ordered map with its value object and the strings of both. */
 const NODE_BYTES = 2 * OBJECT_BYTES + 4 * STRING_SHELL_BYTES
-/** A kind with its schema, the compiled validator and what discovery says of it. */
-const KIND_BYTES = 192 * 1024
+/** A kind with its names and columns; schema and validator are charged by the text of the schema. */
+const KIND_BYTES = 4 * 1024
 const WATCHER_BYTES = 4 * 1024
 const REQUEST_BYTES = 8 * 1024
 /** A TLS socket of node:https, mostly outside the heap. */
-const CONNECTION_BYTES = 64 * 1024
+const CONNECTION_BYTES = 128 * 1024
 
 export type ApiTerms = Terms<
   | 'objects'
@@ -88,6 +91,7 @@ export function apiTerms(limits: ApiLimits = DEFAULT_API_LIMITS): ApiTerms {
       entriesMax: limits.kindsMax,
       table: 'map',
       shellBytes: KIND_BYTES,
+      payloadBytesMax: limits.schemaBytesMax,
       shedAt: 'never',
     }),
     history: term({
@@ -95,7 +99,7 @@ export function apiTerms(limits: ApiLimits = DEFAULT_API_LIMITS): ApiTerms {
       why: 'changes that a watch can still be given',
       entriesMax: limits.historyMax,
       table: 'ring',
-      shellBytes: OBJECT_BYTES + STRING_SHELL_BYTES,
+      shellBytes: OBJECT_BYTES + 2 * STRING_SHELL_BYTES,
       payloadBytesMax: limits.historyBytesMax,
       overflow: 'drop-old',
       shedAt: 2,

@@ -4,7 +4,7 @@
  * Memory: one entry per version of a kind, planned as `api.kinds`.
  */
 import { type Account, BoundedMap } from 'weir-mesh/bounds'
-import type { JsonObject } from '../kube/index.ts'
+import { type JsonObject, stringifyJson } from '../kube/index.ts'
 import { DEFINITION, EVENT, type Kind, NAMESPACE } from './kind.ts'
 import type { Cause } from './status.ts'
 import type { Validator } from './validate.ts'
@@ -14,13 +14,20 @@ export interface ServedKind {
   readonly validate: Validator
 }
 
+/** Bytes of a schema as a tree and as compiled validator, for each byte of its text; measured. */
+const SCHEMA_FACTOR = 3
+
 const NO_CAUSES: readonly Cause[] = Object.freeze([])
 
 export class Registry implements Disposable {
   readonly #kinds: BoundedMap<string, ServedKind>
 
   constructor(account: Account) {
-    this.#kinds = new BoundedMap<string, ServedKind>(account, { evict: 'oldest' })
+    this.#kinds = new BoundedMap<string, ServedKind>(account, {
+      evict: 'oldest',
+      bytesOf: (_key, { kind }) =>
+        kind.schema ? SCHEMA_FACTOR * stringifyJson(kind.schema).length : 0,
+    })
     for (const kind of [NAMESPACE, EVENT, DEFINITION]) {
       this.add({ kind, validate: (_object: JsonObject) => [...NO_CAUSES] })
     }

@@ -183,6 +183,11 @@ export class ApiServer implements AsyncDisposable {
     this.#handler.eachWatch((watcher) => watcher.cut())
   }
 
+  /** For tests: ends every watch in an orderly way, as after its timeout. */
+  endWatches(): void {
+    this.#handler.eachWatch((watcher) => watcher.end())
+  }
+
   /** For tests: no open watch says anything more. */
   stallWatches(): void {
     this.#handler.eachWatch((watcher) => watcher.stall())

@@ -47,7 +47,7 @@ export class Store implements Disposable {
   constructor(options: StoreOptions) {
     this.#objects = new OrderedMap<Stored>(options.objects, {
       random: options.random,
-      bytesOf: (key, stored) => textBytes(key) + textBytes(stored.text),
+      bytesOf: (key, stored) => textBytes(key) + textBytes(stored.text) + stored.uid.length,
     })
     this.#history = new RingQueue<Change>(options.history, {
       bytesOf: (change) => textBytes(change.text) + textBytes(change.key),

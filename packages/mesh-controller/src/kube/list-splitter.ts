@@ -39,40 +39,73 @@ export class ListSplitter implements Disposable {
   /** The items that end in this chunk. */
   *push(chunk: Buffer): IterableIterator<Piece> {
     let from = 0
-    for (let at = 0; at < chunk.length; at++) {
+    let at = 0
+    while (at < chunk.length) {
+      at = this.#scan(chunk, at)
+      if (at < 0) break
       const byte = chunk[at] as number
-      if (this.#inString) {
-        if (this.#escaped) this.#escaped = false
-        else if (byte === BACKSLASH) this.#escaped = true
-        else if (byte === QUOTE) this.#inString = false
-      } else if (byte === QUOTE) this.#inString = true
-      else if (byte === OPEN_OBJECT || byte === OPEN_LIST) {
-        this.#depth++
+      at++
+      if (byte === OPEN_OBJECT || byte === OPEN_LIST) {
         if (this.#state === 'items') {
-          if (!this.#inItem) from = at
+          if (!this.#inItem) from = at - 1
           this.#inItem = true
         } else if (byte === OPEN_LIST && this.#depth === 2 && this.#state === 'head') {
-          this.#addRest(chunk.subarray(from, at + 1))
-          from = at + 1
+          this.#addRest(chunk.subarray(from, at))
+          from = at
           if (ITEMS_KEY.test(this.#rest)) this.#state = 'items'
         }
-      } else if (byte === CLOSE_OBJECT || byte === CLOSE_LIST) {
-        this.#depth--
-        if (this.#state !== 'items') continue
-        if (this.#depth === 2) {
-          const piece = this.#complete(chunk.subarray(from, at + 1))
-          from = at + 1
-          if (piece) yield piece
-          this.#held.clear()
-        } else if (this.#depth === 1) {
-          this.#state = 'tail'
-          from = at // the bracket that closes the empty list of the rest
-        }
+      } else if (this.#state === 'items' && this.#depth === 2) {
+        const piece = this.#complete(chunk.subarray(from, at))
+        from = at
+        if (piece) yield piece
+        this.#held.clear()
+      } else if (this.#state === 'items' && this.#depth === 1) {
+        this.#state = 'tail'
+        from = at - 1 // the bracket that closes the empty list of the rest
       }
     }
     const left = chunk.subarray(from)
     if (this.#state !== 'items') this.#addRest(left)
     else if (this.#inItem) this.#keep(left)
+  }
+
+  /**
+   * Goes on to the next bracket that stands where an item or the list may begin or end: what is deeper inside an
+   * item is only counted. A plain loop over locals, because it runs over every byte.
+   *
+   * @returns the place of the bracket, -1 at the end of the chunk.
+   */
+  #scan(chunk: Buffer, start: number): number {
+    const deep = this.#state === 'items' ? 2 : 3
+    let inString = this.#inString
+    let escaped = this.#escaped
+    let depth = this.#depth
+    let found = -1
+    for (let at = start; at < chunk.length; at++) {
+      const byte = chunk[at] as number
+      if (inString) {
+        if (escaped) escaped = false
+        else if (byte === BACKSLASH) escaped = true
+        else if (byte === QUOTE) inString = false
+      } else if (byte === QUOTE) inString = true
+      else if (byte === OPEN_OBJECT || byte === OPEN_LIST) {
+        depth++
+        if (depth <= deep + 1) {
+          found = at
+          break
+        }
+      } else if (byte === CLOSE_OBJECT || byte === CLOSE_LIST) {
+        depth--
+        if (depth <= deep) {
+          found = at
+          break
+        }
+      }
+    }
+    this.#inString = inString
+    this.#escaped = escaped
+    this.#depth = depth
+    return found
   }
 
   /**

@@ -95,6 +95,21 @@ async function expire(cluster: TestCluster, meanwhile?: () => Promise<void>): Pr
   cluster.server.cutWatches()
 }
 
+test('a watch that ends after its time goes on at once', async () => {
+  await withCluster(async (cluster) => {
+    const { reflector, log } = watch(cluster, { backoffMs: { first: 60_000, most: 60_000 } })
+    await until('it is synced', () => reflector.synced)
+    for (let size = 0; size < 5; size++) {
+      await until('it watches', () => cluster.server.watchers === 1)
+      await cluster.client.create(WIDGETS, widget(`w${size}`, { size }))
+      cluster.server.endWatches()
+    }
+    await until('it has heard of all', () => log.length === 5)
+    assert.equal(cluster.counters.value('kube_watch_failures_total'), 0)
+    assert.equal(reflector.state.lists, 1)
+  })
+})
+
 test('after a 410 a new list finds what was added, changed and deleted meanwhile', async () => {
   for (const how of ['event', 'status'] as const) {
     await withCluster(async (cluster) => {
