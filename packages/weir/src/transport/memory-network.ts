@@ -265,7 +265,6 @@ class Direction implements Wire {
   #first: OnItsWay | undefined
   #last: OnItsWay | undefined
   #timer: Timer | undefined
-  #lastAt = 0
   #closed = false
 
   constructor(network: MemoryNetwork, from: NodeId, to: NodeId, drained: () => void) {
@@ -297,8 +296,7 @@ class Direction implements Wire {
   later(run: () => void): void {
     const delayMs = this.#delayMs()
     if (delayMs <= 0 && !this.#first) return run()
-    const at = Math.max(this.#network.clock.now() + delayMs * 1000, this.#lastAt)
-    this.#lastAt = at
+    const at = this.#network.clock.now() + delayMs * 1000
     const item: OnItsWay = { at, run, next: undefined }
     if (this.#last) this.#last.next = item
     else this.#first = item

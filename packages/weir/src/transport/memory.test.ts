@@ -1,11 +1,6 @@
-/** One place more than each term allows, on the memory backend, and what its network does. */
+/** One place more than each term allows, and what the plan holds meanwhile, on the memory backend. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { withLedger } from '../../testing/index.ts'
-import type { Ledger } from '../bounds/index.ts'
-import { KeyPair } from '../core/index.ts'
-import { isWeirError, ManualClock, type Scope } from '../runtime/index.ts'
-import { FixedAddresses } from './addresses.ts'
 import {
   biStream,
   nextIncoming,
@@ -14,72 +9,9 @@ import {
   TEST_PROTOCOL,
   text,
 } from './conformance-pair.suite.ts'
-import {
-  type TransportLimits,
-  type TransportTerms,
-  transportLimits,
-  transportTerms,
-} from './memory.ts'
-import { MemoryEndpoint } from './memory-endpoint.ts'
-import { MemoryNetwork, type NetworkFaults } from './memory-network.ts'
-import type { Connection } from './transport.ts'
-import type { Message, Wire } from './wire.ts'
-
-interface Setting {
-  readonly network: MemoryNetwork
-  readonly clock: ManualClock
-  readonly ledger: Ledger
-  readonly scope: Scope
-  readonly terms: TransportTerms
-  readonly a: MemoryEndpoint
-  readonly b: MemoryEndpoint
-  /** Another endpoint on the network, with limits of its own when given. */
-  open(limits?: Partial<TransportLimits>): MemoryEndpoint
-  connect(from?: MemoryEndpoint, to?: MemoryEndpoint): Promise<[Connection, Connection]>
-}
-
-async function withNetwork(
-  limits: Partial<TransportLimits>,
-  run: (setting: Setting) => Promise<void>,
-  faults: NetworkFaults = {},
-): Promise<void> {
-  const complete = transportLimits({ endpointsMax: 3, ...limits })
-  const terms = transportTerms(complete)
-  const clock = new ManualClock()
-  await withLedger(
-    Object.values(terms),
-    async (ledger, scope) => {
-      const network = scope.own('network', new MemoryNetwork({ clock, faults }))
-      const open = (own: Partial<TransportLimits> = {}) =>
-        new MemoryEndpoint({
-          ...{ scope, ledger, terms, network, protocols: [TEST_PROTOCOL] },
-          limits: { ...complete, ...own },
-          nodeId: KeyPair.generate().id,
-          lookup: new FixedAddresses([]),
-        })
-      const [a, b] = [open(), open()]
-      const connect = async (from = a, to = b): Promise<[Connection, Connection]> => {
-        const dial = from.connect(to.nodeId, TEST_PROTOCOL, { addresses: to.localAddresses })
-        return Promise.all([dial, nextIncoming(to).then((incoming) => incoming.accept())])
-      }
-      await run({ network, clock, ledger, scope, terms, a, b, open, connect })
-      await a.close()
-      await b.close()
-      assert.equal(network.links, 0, 'wires left on the network')
-    },
-    { clock },
-  )
-}
-
-const turns = async () => {
-  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
-
-const coded = (code: string, what?: RegExp) => (error: unknown) => {
-  assert.ok(isWeirError(error, code), String(error))
-  if (what) assert.match(error.message, what)
-  return true
-}
+import { coded, rawDial, turns, withNetwork } from './fixtures.ts'
+import { type TransportLimits, transportLimits } from './memory.ts'
+import type { Message } from './wire.ts'
 
 test('transport.connections: one more than the cap is refused on either side', () =>
   withNetwork({ connectionsMax: 1 }, async ({ a, b, ledger, terms, open, connect }) => {
@@ -332,127 +264,19 @@ test('messages for streams that never were change nothing', () =>
     assert.equal(info.reason.length, 256, 'a reason is cut')
   }))
 
-test('delay holds each message for its time, in order, and the clock of the network decides', () =>
-  withNetwork(
-    {},
-    async ({ clock, a, b }) => {
-      let connected = false
-      const dial = a
-        .connect(b.nodeId, TEST_PROTOCOL, { addresses: b.localAddresses })
-        .then((connection) => {
-          connected = true
-          return connection
-        })
-      const asked = nextIncoming(b)
-      await clock.advanceAsync(10)
-      const into = await (await asked).accept()
-      await clock.advanceAsync(9)
-      assert.equal(connected, false)
-      await clock.advanceAsync(1)
-      const out = await dial
-      // The grant of streams is on its way as well.
-      const opening = out.openUni()
-      await clock.advanceAsync(20)
-      const send = await opening
-      const writing = send.write(text('one')).then(() => send.finish())
-      const accepting = into.acceptUni()
-      // Open there, credit back, data there.
-      await clock.advanceAsync(30, 5)
-      await writing
-      const receive = await accepting
-      assert.deepEqual(await readBytes(receive, 3), text('one'))
-      assert.equal(await receive.read(1), undefined)
-      out.close(1, 'late')
-      assert.equal((await out.closed).by, 'local')
-      let closed = false
-      const closing = into.closed.then((info) => {
-        closed = true
-        return info
-      })
-      await clock.advanceAsync(9)
-      assert.equal(closed, false)
-      await clock.advanceAsync(1)
-      assert.deepEqual(await closing, { code: 1, reason: 'late', by: 'remote' })
-      into.close()
-      await clock.advanceAsync(20)
-    },
-    { delayMs: () => 10 },
-  ))
-
-test('a cut loses the connections between two nodes and no others', () =>
-  withNetwork({}, async ({ network, a, b, open, connect }) => {
-    const c = open()
-    const [out, into] = await connect(a, b)
-    const [other] = await connect(a, c)
-    const [mine, theirs] = await biStream([out, into], text('x'))
-    await theirs.receive.read(1)
-    const read = theirs.receive.read(1)
-    const failed = assert.rejects(read, coded('CONNECTION_CLOSED', /lost/))
-    assert.equal(network.cut(a.nodeId, b.nodeId), 1)
-    await failed
-    assert.equal((await out.closed).by, 'lost')
-    assert.equal((await into.closed).by, 'lost')
-    await assert.rejects(mine.send.write(text('x')), coded('CONNECTION_CLOSED'))
-    const stream = await other.openUni()
-    await stream.write(text('still'))
-    assert.equal(network.cut(c.nodeId), 1)
-    assert.equal(network.cut(), 0)
-  }))
-
-test('faults refuse or lose a dial', () => {
-  let fate: 'reach' | 'lose' | 'refuse' = 'refuse'
-  return withNetwork(
-    {},
-    async ({ a, b, clock, connect }) => {
-      const dial = () => a.connect(b.nodeId, TEST_PROTOCOL, { addresses: b.localAddresses })
-      await assert.rejects(dial(), coded('CONNECT_FAILED', /refused/))
-      fate = 'lose'
-      const lost = assert.rejects(dial(), coded('CONNECT_FAILED', /did not answer/))
-      clock.advance(10_000)
-      await lost
-      fate = 'reach'
-      await connect()
-    },
-    { dial: () => fate },
-  )
-})
-
-test('a dial that was given up cannot be accepted any more', () =>
-  withNetwork({}, async ({ a, b }) => {
-    const abort = new AbortController()
-    const dial = assert.rejects(
-      a.connect(b.nodeId, TEST_PROTOCOL, { signal: abort.signal, addresses: b.localAddresses }),
-      coded('CLOSED'),
-    )
-    const incoming = await nextIncoming(b)
-    abort.abort()
-    await dial
-    await assert.rejects(incoming.accept(), coded('CONNECT_FAILED', /given up/))
-    assert.deepEqual([a.connections, b.connections], [0, 0])
-  }))
-
-test('the second address is tried when the first fails', () =>
-  withNetwork({}, async ({ a, b }) => {
-    const dial = a.connect(b.nodeId, TEST_PROTOCOL, {
-      addresses: ['127.0.0.1:65000', ...a.localAddresses, ...b.localAddresses],
-    })
-    const into = await (await nextIncoming(b)).accept()
-    assert.deepEqual(into.nodeId, a.nodeId)
-    assert.deepEqual((await dial).remote, b.localAddresses[0])
-  }))
-
-test('an address that is taken is refused, and free again after a close', () =>
-  withNetwork({ endpointsMax: 3 }, async ({ network, a, ledger, scope, terms }) => {
-    const open = () =>
-      new MemoryEndpoint({
-        ...{ scope, ledger, terms, network, protocols: [], limits: transportLimits() },
-        nodeId: KeyPair.generate().id,
-        lookup: new FixedAddresses([]),
-        listen: a.address,
-      })
-    assert.throws(open, coded('ADDRESS_IN_USE'))
-    await a.close()
-    await open().close()
+test('after the last byte only what waits to be read is charged', () =>
+  withNetwork({}, async ({ ledger, terms, connect }) => {
+    const [out, into] = await connect()
+    const send = await out.openUni()
+    await send.write(pattern(100))
+    await send.finish()
+    const held = () => ledger.row(terms.receivePool).bytes
+    assert.equal(held(), 100)
+    const receive = await into.acceptUni()
+    await receive.read(60)
+    assert.equal(held(), 40)
+    receive.stop(0)
+    assert.equal(held(), 0)
   }))
 
 test('two writes or two reads at once are a mistake of the program', () =>
@@ -476,27 +300,3 @@ test('limits that contradict each other or do not exist are a mistake of the pro
     /no transport limit 'connectionMax'/,
   )
 })
-
-/** A peer that speaks the wire itself, and so may say what it must not. */
-function rawDial(network: MemoryNetwork, to: MemoryEndpoint) {
-  let wire: Wire | undefined
-  const dial = new Promise<void>((resolve) => {
-    network.dial(to.address, {
-      from: KeyPair.generate().id,
-      fromAddress: '127.0.0.1:1',
-      to: to.nodeId,
-      protocol: TEST_PROTOCOL,
-      validated: false,
-      answered(_answer, attach) {
-        wire = attach!({
-          receive: (message) => {
-            if (message.type === 'close') wire?.close()
-          },
-          lost: () => {},
-        })
-        resolve()
-      },
-    })
-  })
-  return { wire: () => wire!, dial }
-}
