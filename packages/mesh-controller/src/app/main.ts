@@ -129,6 +129,8 @@ async function run(config: Config, log: Logger, exitWithStdin: boolean): Promise
     status: controller.statusUrl,
   })
   const why = await end
+  // An open pipe would keep the process alive after everything else is closed.
+  if (exitWithStdin) process.stdin.destroy()
   log.info('the controller ends', { zone: config.zone, why })
   return 0
 }
