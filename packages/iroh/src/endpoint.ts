@@ -8,6 +8,7 @@
  * Memory: its connections and dials, undecided incomings, and the native side as far as it can be known.
  */
 import { BoundedMap, limitError } from 'weir-mesh/bounds'
+import { equalBytes } from 'weir-mesh/codec'
 import { type NodeId, shortId, nodeId as toNodeId } from 'weir-mesh/core'
 import {
   abortable,
@@ -113,7 +114,11 @@ class IrohEndpoint implements Endpoint {
 
   constructor(native: NativeEndpoint, listen: Address, options: IrohEndpointOptions) {
     const { ledger, terms, limits } = options
-    this.nodeId = options.keyPair.id
+    this.nodeId = toNodeId(fromNative(native.id().toBytes()))
+    assert(
+      equalBytes(this.nodeId, options.keyPair.id),
+      'the id and the seed are not of one key pair',
+    )
     this.#native = native
     this.#options = options
     const family = (address: Address) => address.startsWith('[')

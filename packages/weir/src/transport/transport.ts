@@ -2,8 +2,9 @@
  * What every transport backend offers: endpoints that dial nodes by key, connections for one protocol, and streams
  * with credit. `quic` (own), `iroh` (the binding) and `memory` are backends; one conformance suite holds for all.
  *
- * Errors are `WeirError`: `CONNECTION_CLOSED` (with `closeCode` and reason in its message), `CONNECT_FAILED`,
- * `ADDRESS_UNKNOWN`, `PROTOCOL_REFUSED`, `STREAM_RESET`, `STREAM_STOPPED`, `LIMIT`, `TIMEOUT`, `CLOSED`.
+ * Errors are `WeirError`: `CONNECTION_CLOSED` (a `ConnectionClosedError` with code, reason and side), `CONNECT_FAILED`,
+ * `ADDRESS_UNKNOWN`, `PROTOCOL_REFUSED`, `STREAM_RESET` and `STREAM_STOPPED` (a `StreamError` with the code), `LIMIT`,
+ * `INCOMING_DECIDED`, `CLOSED`.
  */
 import type { NodeId } from '../core/index.ts'
 
@@ -32,7 +33,7 @@ export interface Endpoint extends AsyncDisposable {
   /**
    * Dials a node. Each call makes a connection of its own.
    *
-   * @throws {WeirError} `ADDRESS_UNKNOWN`, `CONNECT_FAILED` (retryable), `PROTOCOL_REFUSED`, `CLOSED`.
+   * @throws {WeirError} `ADDRESS_UNKNOWN`, `CONNECT_FAILED` (retryable), `PROTOCOL_REFUSED`, `LIMIT`, `CLOSED`.
    */
   connect(node: NodeId, protocol: Protocol, options?: ConnectOptions): Promise<Connection>
   /** Connections that others ask for. One consumer; each item must be decided, see `Incoming`. */
@@ -71,13 +72,22 @@ export interface Connection extends AsyncDisposable {
   readonly remote: Address
   /** Whether we dialled. */
   readonly outbound: boolean
+  /**
+   * Opens a stream, waiting until the peer allows one more. The peer sees it with its first byte, finish or reset.
+   *
+   * @throws {WeirError} `LIMIT` when too many calls wait, `CONNECTION_CLOSED`, `CLOSED` when aborted.
+   */
   openUni(options?: { readonly signal?: AbortSignal }): Promise<SendStream>
   openBi(options?: { readonly signal?: AbortSignal }): Promise<BiStream>
+  /** The next stream that the peer opened; one caller of each kind at a time. */
   acceptUni(options?: { readonly signal?: AbortSignal }): Promise<RecvStream>
   acceptBi(options?: { readonly signal?: AbortSignal }): Promise<BiStream>
   /** Unreliable messages; undefined when the backend or the peer has none. */
   readonly datagrams: Datagrams | undefined
-  /** Ends everything on the connection with an application code; idempotent. */
+  /**
+   * Ends everything on the connection with an application code; idempotent. What the peer has not read may be lost:
+   * who must know that it arrived lets the peer say so first.
+   */
   close(code?: number, reason?: string): void
   /** Settles once, never rejects. */
   readonly closed: Promise<CloseInfo>
@@ -96,7 +106,7 @@ export interface BiStream {
 
 export interface SendStream {
   /**
-   * Takes the bytes, waiting for credit. The bytes may be reused when the promise settles.
+   * Takes the bytes, waiting for credit; one write at a time. The bytes may be reused when the promise settles.
    *
    * @throws {WeirError} `STREAM_STOPPED`, `CONNECTION_CLOSED`, `CLOSED` after finish or reset.
    */
@@ -105,13 +115,17 @@ export interface SendStream {
   finish(): Promise<void>
   /** Gives up: the peer's read fails with this code. */
   reset(code: number): void
-  /** The code with which the peer stopped reading; stays pending when it never does. Never rejects. */
+  /**
+   * The code with which the peer stopped reading; stays pending when it never does. Never rejects. Some backends learn
+   * of it only from a write or after `finish`.
+   */
   readonly stopped: Promise<number>
 }
 
 export interface RecvStream extends AsyncIterable<Uint8Array> {
   /**
-   * The next bytes, at most `bytesMax`, as soon as there are any; undefined at the end. The caller owns them.
+   * The next bytes, at most `bytesMax`, as soon as there are any; undefined at the end. The caller owns them. One
+   * read at a time; `stop` ends one that waits.
    *
    * @throws {WeirError} `STREAM_RESET` with the peer's code, `CONNECTION_CLOSED`.
    */
