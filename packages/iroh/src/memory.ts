@@ -21,7 +21,7 @@ export const NATIVE_INCOMING_BYTES = 4 * 1024
 const INCOMING_BYTES = 2_000
 const CONNECTION_BYTES = 4_300
 const STREAM_BYTES = 1_400
-const OPEN_BYTES = 1_800
+const OPEN_BYTES = 1_900
 
 export type IrohTerms = Terms<
   'incoming' | 'connections' | 'streams' | 'opens' | 'buffers' | 'bufferPool' | 'native'

@@ -57,7 +57,7 @@ const CONNECTION_BYTES = 4_300
 /** A stream with both halves and the buffers under them. */
 const STREAM_BYTES = 800
 /** A call that waits to open a stream. */
-const OPEN_BYTES = 1_800
+const OPEN_BYTES = 1_900
 
 /** Fills in the defaults and checks what must hold between the limits. */
 export function transportLimits(limits: Partial<TransportLimits> = {}): TransportLimits {
