@@ -57,10 +57,37 @@ test('api.kinds: one kind more than the plan is refused', async () => {
           .replaceAll('Widget', 'Gadget'),
       ) as never
       await assert.rejects(client.create(CUSTOM_RESOURCE_DEFINITIONS, other, { deadlineMs: 500 }), {
-        code: 'KUBE_TOO_MANY_REQUESTS',
+        code: 'KUBE_FORBIDDEN',
       })
     },
     { api: { kindsMax: 4 } },
+  )
+})
+
+test('api.kinds: a schema larger than the bytes is refused, and what was served stays', async () => {
+  await withCluster(
+    async ({ client }) => {
+      const definition = widgetDefinition()
+      const metadata = await client.get(
+        CUSTOM_RESOURCE_DEFINITIONS,
+        undefined,
+        'widgets.demo.weir.example',
+      )
+      const grown = JSON.parse(
+        JSON.stringify(definition).replace(
+          '"note":{',
+          `"note":{"description":"${'x'.repeat(5_000)}",`,
+        ),
+      )
+      const replaced = client.replace(
+        CUSTOM_RESOURCE_DEFINITIONS,
+        { ...grown, metadata: metadata.metadata },
+        { deadlineMs: 500 },
+      )
+      await assert.rejects(replaced, { code: 'KUBE_FORBIDDEN' })
+      await client.create(WIDGETS, widget('w', { note: 'x' }))
+    },
+    { api: { schemaBytesMax: 6_000 } },
   )
 })
 

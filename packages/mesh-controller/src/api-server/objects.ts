@@ -46,15 +46,7 @@ import {
 } from './object-rules.ts'
 import type { Registry, ServedKind } from './registry.ts'
 import { applyDefaults, prune } from './schema.ts'
-import {
-  alreadyExists,
-  badRequest,
-  busy,
-  conflict,
-  forbidden,
-  invalid,
-  notFound,
-} from './status.ts'
+import { alreadyExists, badRequest, conflict, forbidden, invalid, notFound } from './status.ts'
 import type { Store, Stored } from './store.ts'
 
 export interface Preconditions {
@@ -317,29 +309,46 @@ export class Objects {
   ): string {
     const { store } = this.#options
     if (options.dryRun) return stringifyJson(object)
-    if (kind === DEFINITION) this.#install(object)
     if (kind === EVENT && !current) this.#makeRoomForEvent()
+    if (kind === DEFINITION) this.#install(object, current)
     const storage = { group: kind.group, version: kind.storageVersion }
     object['apiVersion'] = apiVersionOf(storage)
-    const stored = store.put(keyOf(kind, namespace, name), metaText(object, 'uid'), (revision) => {
+    const write = (revision: number) => {
       metadataOf(object)['resourceVersion'] = String(revision)
       return stringifyJson(object)
-    })
-    return textIn(kind, stored.text)
+    }
+    try {
+      const uid = metaText(object, 'uid')
+      return textIn(kind, store.put(keyOf(kind, namespace, name), uid, write).text)
+    } catch (error) {
+      // What is served is what is stored.
+      if (kind === DEFINITION)
+        this.#serve(metaText(object, 'name'), current ? kindsOf(current) : [])
+      throw error
+    }
   }
 
-  #install(definition: JsonObject): void {
+  #install(definition: JsonObject, current: JsonObject | undefined): void {
+    const name = metaText(definition, 'name')
+    if (this.#serve(name, kindsOf(definition))) return
+    this.#serve(name, current ? kindsOf(current) : [])
+    throw forbidden(
+      DEFINITION,
+      name,
+      'exceeded quota: this server serves as many kinds and schemas as its plan allows',
+    )
+  }
+
+  /** Serves these kinds for a definition, and no others. @returns whether there was room for all. */
+  #serve(definition: string, served: readonly ServedKind[]): boolean {
     const { registry } = this.#options
-    const served = kindsOf(definition)
     for (const kind of [...registry.all()]) {
       const kept = served.some((one) => one.kind.version === kind.version)
-      if (`${kind.plural}.${kind.group}` === metaText(definition, 'name') && !kept) {
+      if (`${kind.plural}.${kind.group}` === definition && !kept) {
         registry.remove(kind.group, kind.version, kind.plural)
       }
     }
-    for (const one of served) {
-      if (!registry.add(one)) throw busy('this server serves as many kinds as its plan allows')
-    }
+    return served.every((one) => registry.add(one))
   }
 
   #makeRoomForEvent(): void {

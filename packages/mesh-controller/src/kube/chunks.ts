@@ -14,6 +14,8 @@ export interface ReadChunksOptions {
   readonly signal?: AbortSignal | undefined
   /** How long the sender may be silent now; asked again after each chunk. */
   silenceMs(): number
+  /** All of the body must come within this time. Default: no limit. */
+  readonly totalMs?: number
   onChunk(chunk: Buffer): Promise<void> | void
 }
 
@@ -32,7 +34,8 @@ export async function readChunks(
   const { clock } = options
   let reason: Error | undefined
   let waiting = true
-  let lastAt = clock.now()
+  const startedAt = clock.now()
+  let lastAt = startedAt
   let timer: Timer | undefined
   const stop = (why: Error) => {
     reason ??= why
@@ -42,8 +45,11 @@ export async function readChunks(
   const look = () => {
     const limitMs = options.silenceMs()
     const silentMs = waiting ? msBetween(lastAt, clock.now()) : 0
+    const { totalMs } = options
     if (silentMs >= limitMs) stop(silent(limitMs))
-    else timer = clock.start(Math.min(Math.max(limitMs - silentMs, 10), LOOK_MS_MAX), look)
+    else if (totalMs !== undefined && msBetween(startedAt, clock.now()) >= totalMs) {
+      stop(silent(totalMs, 'did not end its answer within'))
+    } else timer = clock.start(Math.min(Math.max(limitMs - silentMs, 10), LOOK_MS_MAX), look)
   }
   look()
   const closed = onAbort(options.scopeSignal, () => stop(abortError(options.scopeSignal)))
@@ -82,8 +88,8 @@ async function nextChunk(
   }
 }
 
-function silent(limitMs: number): KubeError {
-  return new KubeError('KUBE_SILENT', `the cluster sent nothing for ${Math.round(limitMs)} ms`, {
+function silent(limitMs: number, what = 'sent nothing for'): KubeError {
+  return new KubeError('KUBE_SILENT', `the cluster ${what} ${Math.round(limitMs)} ms`, {
     retryable: true,
   })
 }

@@ -313,6 +313,7 @@ export class KubeClient {
       scopeSignal: this.scope.signal,
       signal: call.signal,
       silenceMs: () => deadlineMs,
+      totalMs: deadlineMs,
       onChunk: (chunk) => {
         const admission = account.take(chunk.length)
         if (admission !== 'ok') {

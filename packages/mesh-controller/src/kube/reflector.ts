@@ -105,7 +105,12 @@ export class Reflector<P> implements AsyncDisposable {
     this.#cache = new ObjectCache<P>(cache, (projection) => options.bytesOf?.(projection) ?? 0)
     this.#scope.own('cache', this.#cache)
     this.#waitingForFirst = namespaces.length
-    this.#loops = Object.freeze(namespaces.map((namespace) => this.#start(namespace)))
+    try {
+      this.#loops = Object.freeze(namespaces.map((namespace) => this.#start(namespace)))
+    } catch (error) {
+      void this.#scope.close() // what was begun ends; closing never fails
+      throw error
+    }
   }
 
   /** Whether every namespace was listed once. */

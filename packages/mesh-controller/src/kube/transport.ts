@@ -72,6 +72,7 @@ export class Transport {
     const { clock } = this.#options.scope
     const endsAt = clock.now() + (call.deadlineMs ?? DEADLINE_MS) * 1000
     let tries = 0
+    let renewed = false
     while (true) {
       throwIfAborted(this.#options.scope.signal)
       throwIfAborted(call.signal)
@@ -90,9 +91,9 @@ export class Transport {
         await this.#sleep(waitMs, call.signal)
         continue
       }
-      if (answer.statusCode === 401 && tries === 0 && this.#credentials.rejected()) {
+      if (answer.statusCode === 401 && !renewed && this.#credentials.rejected()) {
         answer.destroy()
-        tries++
+        renewed = true
         continue
       }
       return answer

@@ -186,15 +186,19 @@ export class WatchLoop {
     )
   }
 
-  async #line(piece: Piece): Promise<void> {
-    const { sink, fault, scope } = this.#options
+  #line(piece: Piece): Promise<void> | void {
+    const { fault, scope } = this.#options
     this.#progress = true
     this.#problem = ''
-    if (fault) await hold(fault, 'event', scope.signal)
+    if (fault) return hold(fault, 'event', scope.signal).then(() => this.#event(piece))
+    return this.#event(piece)
+  }
+
+  /** Without a promise where the handler needs none: there may be a hundred thousand lines a second. */
+  #event(piece: Piece): Promise<void> | void {
+    const { sink, pulse } = this.#options
     if (!Buffer.isBuffer(piece)) {
-      await sink.large(piece, false)
-      if (piece.resourceVersion !== undefined) this.#resourceVersion = piece.resourceVersion
-      return
+      return after(sink.large(piece, false), () => this.#came(piece.resourceVersion))
     }
     const event = parseJson(piece.toString('utf8'))
     const type = isJsonObject(event) ? event['type'] : undefined
@@ -205,13 +209,19 @@ export class WatchLoop {
       })
     }
     if (type === 'ERROR') throw errorOfStatus('watch', 0, object)
-    const version = isJsonObject(object['metadata']) ? object['metadata']['resourceVersion'] : ''
-    if (type === 'BOOKMARK') this.#options.pulse.bookmark()
+    const version = isJsonObject(object['metadata'])
+      ? object['metadata']['resourceVersion']
+      : undefined
+    if (type === 'BOOKMARK') pulse.bookmark()
     else if (type === 'ADDED' || type === 'MODIFIED' || type === 'DELETED') {
-      const result = sink.watched(type, checkObject(object), piece.length)
-      if (result) await result
+      const taken = sink.watched(type, checkObject(object), piece.length)
+      return after(taken, () => this.#came(version))
     }
-    // Only now: an event that was not taken is asked for again.
+    this.#came(version)
+  }
+
+  /** Only when it was taken: an event that was not is asked for again. */
+  #came(version: unknown): void {
     if (typeof version === 'string' && version !== '') this.#resourceVersion = version
   }
 
@@ -300,6 +310,11 @@ async function hold(
 ): Promise<void> {
   const held = fault?.(stage)
   if (held) await abortable(held, signal)
+}
+
+function after(result: Promise<void> | void, then: () => void): Promise<void> | void {
+  if (result) return result.then(then)
+  then()
 }
 
 async function settle(result: Promise<void> | void, signal: AbortSignal): Promise<void> {
