@@ -107,8 +107,8 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
         ID_BYTES +
         4 * OBJECT_BYTES +
         ID_SHELL_BYTES +
-        2 * BUFFER_SHELL_BYTES +
-        8 * limits.logsMax,
+        BUFFER_SHELL_BYTES +
+        4 * limits.logsMax,
     }),
     sessions: term({
       name: 'sync.sessions',
@@ -120,8 +120,8 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
         MAP_NODE_BYTES +
         12 * OBJECT_BYTES +
         8 * PROMISE_BYTES +
-        2 * BUFFER_SHELL_BYTES +
-        8 * limits.logsMax,
+        3 * BUFFER_SHELL_BYTES +
+        12 * limits.logsMax,
     }),
     targets: term({
       name: 'sync.targets',

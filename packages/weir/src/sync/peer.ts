@@ -21,11 +21,6 @@ export class Peer implements Disposable {
   readonly key: string
   /** Per log: the next sequence number that the peer does not have, as far as it says or we know. */
   readonly has: Uint32Array
-  /**
-   * Per log: the next one after what was sent to it or came from it. A Have of one session may claim what the peer
-   * only expects to get from us on another one, and we cannot tell; so a claim counts on its own session alone.
-   */
-  readonly sent: Uint32Array
   readonly queue: RingQueue<LiveOperation>
   /** There is more in the store than in the queue. */
   behind = true
@@ -42,7 +37,6 @@ export class Peer implements Disposable {
     this.id = id
     this.key = key
     this.has = new Uint32Array(logsMax)
-    this.sent = new Uint32Array(logsMax)
     this.queue = new RingQueue<LiveOperation>(live, {
       bytesOf: ({ operation }) => operation.header.length + (operation.body?.length ?? 0),
     })
@@ -64,26 +58,10 @@ export class Peer implements Disposable {
     return other && !other.closing ? other : undefined
   }
 
-  /** The peer says that it has the log up to this operation. */
-  claims(row: LogRow, seq: number): void {
-    const next = after(seq)
-    if (next > this.has[row.index]!) this.has[row.index] = next
-  }
-
   /** The peer has the log up to this operation, or will have when what was sent arrives. */
   reached(row: LogRow, seq: number): void {
     const next = after(seq)
-    if (next > this.sent[row.index]!) this.sent[row.index] = next
     if (next > this.has[row.index]!) this.has[row.index] = next
-  }
-
-  /** A log left the table, or all is to be asked again. */
-  forget(row?: LogRow): void {
-    if (row) this.has[row.index] = this.sent[row.index] = 0
-    else {
-      this.has.fill(0)
-      this.sent.fill(0)
-    }
   }
 
   /** What waits is left to the store. */

@@ -293,7 +293,7 @@ export class Roster implements SessionHost, Disposable {
   /** A row has left the table, and its index will name another log. */
   rowGone(row: LogRow): void {
     for (const peer of this.#peers.values()) {
-      peer.forget(row)
+      peer.has[row.index] = 0
       if (peer.queue.size > 0) peer.fallBehind()
     }
     for (const session of this.#sessions.values()) session.rowGone(row)

@@ -63,9 +63,11 @@ export class Session implements Disposable {
   closing: EndCode | undefined
   closed = false
   failed = false
+  /** Per log, the next sequence number that the peer lacks, as it says on this session. */
+  #base: Uint32Array | undefined
   /**
-   * Per log, the next sequence number to send in the initial sync: at first what the peer says on this session that it
-   * has. Live operations of another session may be ahead of it and do not count here.
+   * Per log, the next one to send in the initial sync. A Have may claim what the peer only expects to get on another
+   * session, and we cannot tell; so each session keeps a place of its own.
    */
   #next: Uint32Array | undefined
   /** Per log, up to where the initial sync sends: one more than the last sequence number. */
@@ -259,14 +261,16 @@ export class Session implements Disposable {
     const { table } = this.#shared
     const other = peer.other(this)
     // Without another session nothing is on its way, and what the peer says now is all that counts.
-    if (!other) peer.forget()
-    this.#next = new Uint32Array(this.#shared.limits.logsMax)
+    if (!other) peer.has.fill(0)
+    const base = new Uint32Array(this.#shared.limits.logsMax)
     for (const { author, logId, height } of heights) {
       const row = table.row(author, logId, true)
       if (!row) continue
-      this.#next[row.index] = after(height)
-      peer.claims(row, height)
+      base[row.index] = after(height)
+      peer.reached(row, height)
     }
+    this.#base = base
+    this.#next = base.slice()
     this.receiving = 'pre-sync'
     if (!this.outbound) {
       const merged = peer.pulledBy(this) !== undefined
@@ -281,14 +285,11 @@ export class Session implements Disposable {
   /** What the peer lacks and no other session of it is sending. */
   #measure(other: Session | undefined): void {
     const { table, limits, tickets, fx } = this.#shared
-    const { sent } = this.peer
     const next = this.#next!
     const targets = new Uint32Array(limits.logsMax)
     const ranges: LogRange[] = []
     for (let row = table.first; row; row = row.nextRow) {
-      // What another session of this peer is sending is promised; what comes after it follows in live mode.
-      if (other && other.promised(row) > 0) continue
-      const from = Math.max(next[row.index]!, sent[row.index]!)
+      const from = other ? other.coveredFrom(row, next[row.index]!) : next[row.index]!
       if (from >= row.ours) continue
       next[row.index] = from
       targets[row.index] = row.ours
@@ -302,9 +303,20 @@ export class Session implements Disposable {
     fx.measure(this.#measuring, ranges)
   }
 
-  /** Up to where the initial sync of this session sends a log; 0 when it does not. */
-  promised(row: LogRow): number {
-    return this.#targets?.[row.index] ?? 0
+  /** Whether the initial sync of this session has things to send: live operations come after them. */
+  get promising(): boolean {
+    return this.#targets !== undefined
+  }
+
+  /**
+   * From where another session of this peer must send a log that the peer lacks from `claimed` on. What this one sends
+   * without a gap after that is promised; what comes later follows in live mode.
+   */
+  coveredFrom(row: LogRow, claimed: number): number {
+    const base = this.#base?.[row.index]
+    if (base === undefined || base > claimed) return claimed
+    const promised = this.#targets?.[row.index] ?? 0
+    return promised > 0 ? Number.POSITIVE_INFINITY : Math.max(claimed, this.#next![row.index]!)
   }
 
   measured(ticket: Ticket, operations: number, bytes: number): boolean {
@@ -321,9 +333,11 @@ export class Session implements Disposable {
 
   #sendDone(): void {
     this.sending = 'done'
-    this.#next = this.#targets = this.#cursor = undefined
+    this.#targets = this.#cursor = undefined
     this.#control(encodeDone())
     this.#checkLive()
+    // Another session may have waited with its live operations until these were sent.
+    if (!this.live) this.peer.push?.pump()
   }
 
   #checkLive(): void {
@@ -422,7 +436,7 @@ export class Session implements Disposable {
     const { sendWindowBytes } = this.#shared.limits
     if (this.sending === 'operations') {
       if (this.#outstanding <= sendWindowBytes / 2) this.#readNext(this.#targets)
-    } else if (this.live && this.peer.push === this) {
+    } else if (this.live && this.peer.push === this && !this.peer.other(this)?.promising) {
       this.#sendQueue()
       if (
         this.peer.behind &&
@@ -476,7 +490,7 @@ export class Session implements Disposable {
   }
 
   #advance(row: LogRow, seq: number): void {
-    if (this.#next) this.#next[row.index] = after(seq)
+    if (this.#targets) this.#next![row.index] = after(seq)
     this.peer.reached(row, seq)
   }
 
@@ -570,7 +584,7 @@ export class Session implements Disposable {
     this.#send.give(this.#outstanding)
     this.#outstanding = 0
     this.#reading = this.#measuring = undefined
-    this.#next = this.#targets = this.#cursor = undefined
+    this.#base = this.#next = this.#targets = this.#cursor = undefined
     this.unlock()
     this.#send[Symbol.dispose]()
     this.#host.ended(this, end)
@@ -588,7 +602,7 @@ export class Session implements Disposable {
 
   rowGone(row: LogRow): void {
     if (this.#targets) this.#targets[row.index] = 0
-    if (this.#next) this.#next[row.index] = 0
+    if (this.#base) this.#base[row.index] = this.#next![row.index] = 0
   }
 
   unlock(): void {
