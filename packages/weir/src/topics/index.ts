@@ -1,0 +1,5 @@
+export { type TopicLimits, type TopicTerms, topicLimits, topicTerms } from './memory.ts'
+export type { PublishOptions } from './own-log.ts'
+export type { SlowConsumer, StreamEvent } from './stream-state.ts'
+export { TopicStream } from './topic-stream.ts'
+export { type OpenStreamOptions, TopicStreams, type TopicStreamsOptions } from './topic-streams.ts'
