@@ -74,7 +74,7 @@ export function apiTerms(limits: ApiLimits = DEFAULT_API_LIMITS): ApiTerms {
     why: 'request bodies that are being received',
     arena: 'buffers',
     payloadBytesMax: limits.incomingBytesMax,
-    shedAt: 2,
+    shedAt: 'never',
   })
   return {
     incoming,
@@ -121,7 +121,8 @@ export function apiTerms(limits: ApiLimits = DEFAULT_API_LIMITS): ApiTerms {
       shellBytes: REQUEST_BYTES,
       payloadBytesMax: limits.requestBytesMax,
       pool: incoming,
-      shedAt: 3,
+      // A delete is a request too, and is what makes room.
+      shedAt: 'never',
     }),
     outgoing: term({
       name: 'api.outgoing',

@@ -1,6 +1,4 @@
 /** The shapes that every Kubernetes object has; all else is data that passes through unread. */
-import type { JsonObject } from './json.ts'
-
 export interface ObjectMeta {
   name: string
   namespace?: string
@@ -19,11 +17,6 @@ export interface KubeObject {
   kind: string
   metadata: ObjectMeta
   [field: string]: unknown
-}
-
-/** A status as the API server answers it for an error. */
-export interface KubeStatus extends JsonObject {
-  kind: 'Status'
 }
 
 /** Which collection: the path of the API, and the names that stand in an object of it. */
