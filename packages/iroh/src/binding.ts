@@ -25,6 +25,10 @@ export type {
 } from '@number0/iroh/index.js'
 export { Endpoint, EndpointAddr, EndpointId, presetMinimal, RelayMode }
 
+// With RUST_BACKTRACE=1 in the environment the first error of the binding, a peer that is not up yet, would read the
+// debug information of the C library and keep it: 31 MB and half a second. Read once, at that first error.
+process.env['RUST_LIB_BACKTRACE'] ??= '0'
+
 /** Whether the binding takes bytes as they are. */
 const takesBytes = (() => {
   try {
