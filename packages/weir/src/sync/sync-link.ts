@@ -9,7 +9,12 @@
 import type { Account } from '../bounds/index.ts'
 import { FrameReader } from '../codec/index.ts'
 import { type Clock, describeError, isWeirError, withTimeout } from '../runtime/index.ts'
-import type { BiStream, Connection } from '../transport/index.ts'
+import {
+  type BiStream,
+  type CloseInfo,
+  type Connection,
+  ConnectionClosedError,
+} from '../transport/index.ts'
 import type { TopicEvent } from './contract.ts'
 import { closeOf, type Ending, ending } from './errors.ts'
 import { READ_BYTES } from './memory.ts'
@@ -42,11 +47,17 @@ export class SyncLink {
   #writing: Promise<void> = Promise.resolve()
   #resume: (() => void) | undefined
   #over = false
+  #lost: CloseInfo | undefined
 
   constructor(options: LinkOptions) {
     this.#options = options
     this.link = options.link
     this.connection = options.connection
+  }
+
+  /** How the connection ended, when it ended under a read, a write or the opening of the stream. */
+  get lost(): CloseInfo | undefined {
+    return this.#lost
   }
 
   /** Runs the session until its connection ends. Never rejects but for bugs. */
@@ -60,12 +71,14 @@ export class SyncLink {
       }
     } catch (error) {
       if (!isWeirError(error)) throw error
+      // What failed knows how the peer has closed, sometimes before the connection says so.
+      if (error instanceof ConnectionClosedError) this.#lost = error.close
       this.#brokenBy(error)
     } finally {
       if (frame.bytes > 0) frame.give(frame.bytes)
       frame[Symbol.dispose]()
       if (!this.#over) {
-        const info = await this.#closedSoon()
+        const info = this.#lost ?? (await this.#closedSoon())
         host.deliver({ type: 'down', link: this.link, ...info })
       }
       connection.close(0, '')

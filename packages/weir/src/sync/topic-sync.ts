@@ -294,8 +294,11 @@ export class TopicSync implements AsyncDisposable {
       await offerTopic(connection, topic, { clock, signal, timeoutMs: limits.handshakeMs })
       const link = this.#open(connection)
       await this.#runLink(link)
-      // Means nothing when the session had begun.
-      this.#deliver({ type: 'dial-failed', ticket, code: 'SYNC_LOST' })
+      // Means nothing when the session had begun. Upstream answers an unknown topic with a close without a word.
+      const { lost } = link
+      const unknown = lost?.by === 'remote' && lost.code === 0 && lost.reason === ''
+      const code = unknown ? 'TOPIC_UNKNOWN' : 'SYNC_LOST'
+      this.#deliver({ type: 'dial-failed', ticket, code })
     } catch (error) {
       connection?.close(0, '')
       if (!isWeirError(error)) throw error
