@@ -121,6 +121,8 @@ export class WeirPeer implements AsyncDisposable {
   taken = 0
   /** Sequence number after the last operation that the consumer got, by author. */
   readonly next = new Map<string, number>()
+  /** Operations that the consumer got out of order or twice. */
+  disorder = 0
   readonly #key: KeyPair
   readonly #endpoint: Endpoint
   readonly #addresses: Map<string, Address>
@@ -292,9 +294,12 @@ export class WeirPeer implements AsyncDisposable {
   }
 
   #took(operation: StoredOperation): void {
+    const author = idHex(operation.author)
+    const { seq } = operation
+    if (seq !== (this.next.get(author) ?? seq)) this.disorder++
     this.taken++
     this.ids.add(idHex(operation.id))
-    this.next.set(idHex(operation.author), operation.seq + 1)
+    this.next.set(author, seq + 1)
   }
 
   #accept(plan: WeirPlan, ledger: Ledger): void {
