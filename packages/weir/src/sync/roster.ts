@@ -244,6 +244,7 @@ export class Roster implements SessionHost, Disposable {
     }
     if (wasPull) peer.pull = other
     if (wasPush) this.#pushOn(peer, other)
+    else peer.push?.pump()
   }
 
   #pushOn(peer: Peer, session: Session): void {

@@ -336,6 +336,8 @@ export class Session implements Disposable {
     this.#targets = this.#cursor = undefined
     this.#control(encodeDone())
     this.#checkLive()
+    // Live operations of this peer may have waited for what has just been sent.
+    this.peer.push?.pump()
     // Another session may have waited with its live operations until these were sent.
     if (!this.live) this.peer.push?.pump()
   }
