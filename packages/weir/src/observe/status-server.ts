@@ -7,7 +7,7 @@
  * Memory: `observe.connections` and `observe.responses`; requests have no body, and their head is bounded.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { type Account, type Ledger, limitError } from '../bounds/index.ts'
 import {
@@ -23,6 +23,9 @@ import type { Health } from './health.ts'
 import { type ObserveLimits, type ObserveTerms, REQUEST_HEAD_BYTES_MAX } from './memory.ts'
 import type { Metrics } from './metrics.ts'
 import { type Section, statusText } from './status.ts'
+
+// An import statement would read every name that node:http exports, and with them load undici and more: 6 MB.
+const { createServer } = process.getBuiltinModule('node:http')
 
 export interface StatusServerOptions {
   /** Owns the server; its clock, log and counters are used. */
