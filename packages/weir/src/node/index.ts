@@ -7,3 +7,5 @@ export {
 } from './accept-loop.ts'
 export { readKeyFile, writeKeyFile } from './key-file.ts'
 export { type AcceptLimits, type AcceptTerms, acceptTerms } from './memory.ts'
+export { Node, type NodeOptions } from './node.ts'
+export { type NodePlan, type NodePlanOptions, planNode } from './plan.ts'
