@@ -20,6 +20,7 @@ export const TEST_LIMITS: MeshLimits = Object.freeze({
   objectsMax: 4096,
   zonesMax: 8,
   publishBytesMax: 4 * 1024 * 1024,
+  logBytesMax: 1 << 24,
   appliesMax: 8,
   pendingMax: 64,
 })
@@ -71,7 +72,9 @@ export class DirectMesh {
     options: { limits?: Partial<MeshLimits>; storeBytesMax?: number },
   ): DirectZone {
     const mesh = this
-    const limits = { ...TEST_LIMITS, ...options.limits }
+    const storeBytesMax =
+      (name === 'zone-a' ? options.storeBytesMax : undefined) ?? 16 * 1024 * 1024
+    const limits = { ...TEST_LIMITS, logBytesMax: storeBytesMax, ...options.limits }
     let life: Life | undefined
     let incarnation = 0
     const lines: string[] = []
@@ -102,8 +105,7 @@ export class DirectMesh {
           incarnation: ++incarnation,
           topic: mesh.#topic,
           limits,
-          storeBytesMax:
-            (name === 'zone-a' ? options.storeBytesMax : undefined) ?? 16 * 1024 * 1024,
+          storeBytesMax,
           others: () => mesh.zones.filter((each) => each !== this),
           ...(faults ? { faults } : {}),
         })

@@ -186,6 +186,7 @@ export class ZoneWorld {
       objectsMax: this.#objectsMax,
       zonesMax: 8,
       publishBytesMax: 1 << 20,
+      logBytesMax: 1 << 24,
       appliesMax: 4,
       pendingMax: 64,
     })

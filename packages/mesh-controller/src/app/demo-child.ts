@@ -105,7 +105,6 @@ export class DemoChild implements Disposable {
   async stop(deadlineMs: number): Promise<void> {
     if (this.#gone) return
     this.kill('SIGTERM')
-    this.#process.stdin?.end()
     const timer = this.#scope.clock.start(deadlineMs, () => this.kill('SIGKILL'))
     await this.ended
     timer.cancel()

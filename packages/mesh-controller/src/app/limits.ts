@@ -18,8 +18,8 @@ import type { Config } from './config.ts'
 const KIB = 1024
 const MIB = 1024 * KIB
 
-/** Bytes of all logs for each object: one of 2 KiB with its header, half as much again for the changes to it. */
-const STORE_BYTES_PER_OBJECT = 3.5 * KIB
+/** Bytes of all logs for each object: one of 2 KiB of JSON with its header. */
+const STORE_BYTES_PER_OBJECT = 2.5 * KIB
 /** Beside the objects, a log holds the changes since the last snapshot. */
 const STORE_BYTES_LEAST = 8 * MIB
 /** Names, and what a relist has to know, for each object. */
@@ -62,16 +62,16 @@ const zonesMax = (config: PlanConfig): number =>
   config.unknownPeers === 'allow' ? Math.max(config.peers.length + 1, 16) : config.peers.length + 1
 
 // Two nodes that dial each other have two connections for a moment, and an old one may not be gone yet.
-const connectionsMax = (config: PlanConfig): number => 3 * zonesMax(config) + 4
+const connectionsMax = (config: PlanConfig): number => 2 * zonesMax(config) + 4
 
 function planFor(config: PlanConfig, objectsMax: number, transport: PlannedTransport) {
+  const storeBytes = STORE_BYTES_LEAST + objectsMax * STORE_BYTES_PER_OBJECT
   const limits = {
-    mesh: meshLimits(config, objectsMax),
+    mesh: meshLimits(config, objectsMax, storeBytes),
     sync: syncLimitsOf(config),
     kube: kubeLimits(config, objectsMax),
     observe: observeLimits({ responseBytesMax: 192 * KIB, metricsMax: 32, seriesMax: 128 }),
   }
-  const storeBytes = STORE_BYTES_LEAST + objectsMax * STORE_BYTES_PER_OBJECT
   const logsMax = 2 * zonesMax(config) + 2
   const terms = {
     core: coreTerms({ verifierKeysMax: zonesMax(config) + 2, verifyJobsMax: 128 }),
@@ -94,16 +94,17 @@ function planFor(config: PlanConfig, objectsMax: number, transport: PlannedTrans
   const plan: Plan = planMemory([...own, ...transport.terms], {
     limitBytes: config.memoryBytes,
     floorBytes: floorBytes('controller'),
-    semiSpaceMiB: 2,
+    semiSpaceMiB: 1,
   })
   return { plan, terms, limits, transport }
 }
 
-function meshLimits(config: PlanConfig, objectsMax: number): MeshLimits {
+function meshLimits(config: PlanConfig, objectsMax: number, logBytesMax: number): MeshLimits {
   return {
     objectsMax,
     zonesMax: zonesMax(config),
     publishBytesMax: 3 * MIB,
+    logBytesMax,
     appliesMax: 8,
     pendingMax: 256,
   }
@@ -139,7 +140,7 @@ function kubeLimits(config: PlanConfig, objectsMax: number): KubeLimits {
     streamsMax: config.resources.reduce((sum, each) => sum + (each.namespaces?.length ?? 1), 0),
     objectsMax: Math.ceil(objectsMax / config.resources.length),
     cacheBytesMax: objectsMax * CACHE_BYTES_PER_OBJECT,
-    bodiesBytesMax: 5 * MIB,
+    bodiesBytesMax: 4 * MIB,
     responseBytesMax: 2 * MIB,
     requestsMax: 24,
   }

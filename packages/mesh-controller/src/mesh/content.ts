@@ -15,7 +15,7 @@ import { LAST_APPLIED_ANNOTATION, MARKER_PREFIX } from './markers.ts'
 export const CONTENT_BYTES_MAX = 1024 * 1024
 
 /** And this many values, names included: a tree takes memory by the value. */
-export const CONTENT_ITEMS_MAX = 32 * 1024
+export const CONTENT_ITEMS_MAX = 16 * 1024
 
 const CONTENT_LIMITS: CborLimits = Object.freeze({
   bytesMax: CONTENT_BYTES_MAX,

@@ -40,6 +40,7 @@ function setUp(objectsMax = 64) {
     objectsMax,
     zonesMax: 4,
     publishBytesMax: 1 << 22,
+    logBytesMax: 1 << 24,
     appliesMax: 4,
     pendingMax: 8,
   })

@@ -12,6 +12,7 @@ const terms = meshTerms({
   objectsMax: 4096,
   zonesMax: 256,
   publishBytesMax: 1024 * 1024,
+  logBytesMax: 1 << 24,
   appliesMax: 8,
   pendingMax: 64,
 })

@@ -17,6 +17,7 @@ const terms = meshTerms({
   objectsMax: 8,
   zonesMax: 2,
   publishBytesMax: 3 << 20,
+  logBytesMax: 1 << 24,
   appliesMax: 2,
   pendingMax: 4,
 })

@@ -16,6 +16,8 @@ export interface MeshLimits {
   readonly zonesMax: number
   /** Bytes of operations that were decided on and not yet written to the own log. */
   readonly publishBytesMax: number
+  /** What the store has for the own log: a snapshot makes it short in time. */
+  readonly logBytesMax: number
   /** Kubernetes writes under way at once. */
   readonly appliesMax: number
   /** Writes that may be pending before operations of peers wait in the store. */
@@ -23,7 +25,7 @@ export interface MeshLimits {
 }
 
 /** A row with its observed state and one desired entry, beside the characters of its names. */
-export const ROW_BYTES = MAP_NODE_BYTES + 720
+export const ROW_BYTES = MAP_NODE_BYTES + 620
 /** Each further zone that wants the same object. */
 export const DESIRED_BYTES = 120
 /** What a write holds of an object, for each byte of content and for each value in it: two trees and three texts. */

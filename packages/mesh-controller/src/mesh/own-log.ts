@@ -48,6 +48,8 @@ const ROOM_BYTES = 2 * BODY_BYTES_MAX + CHUNK_BYTES_MAX
 const ROOM_OPERATIONS = 4
 /** Kept free beside that, so that the begin of a snapshot always fits. */
 const BEGIN_BYTES = 1024
+/** What a store in memory keeps beside header and body. */
+const STORED_BYTES = 92
 const FULL_WAIT_MS = 50
 
 export class OwnLog implements AsyncDisposable {
@@ -72,7 +74,7 @@ export class OwnLog implements AsyncDisposable {
     options.heartbeat.idle()
   }
 
-  /** Bytes of bodies written since the last snapshot began. */
+  /** Bytes that the log has taken since the last snapshot began, with headers and what the store adds. */
   get bytesSinceSnapshot(): number {
     return this.#bytes
   }
@@ -168,7 +170,8 @@ export class OwnLog implements AsyncDisposable {
   #written(operation: StoredOperation): void {
     const pending = this.#shift()
     assert(pending?.seq === operation.seq, 'the own log lost its order')
-    this.#bytes = pending.prune ? pending.body.length : this.#bytes + pending.body.length
+    const bytes = pending.body.length + operation.header.length + STORED_BYTES
+    this.#bytes = pending.prune ? bytes : this.#bytes + bytes
     this.#head = operation.id
   }
 

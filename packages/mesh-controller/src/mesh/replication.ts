@@ -96,7 +96,8 @@ export interface ZoneStatus {
 
 /** Log bytes that may be spent beyond the live content before a snapshot makes the log short again. */
 const SLACK_BYTES = 2 * 1024 * 1024
-const SLACK_SHARE = 1.5
+const SLACK_SHARE = 0.5
+const FULL_SHARE = 0.9
 const HEARTBEAT_MS = 8_000
 const START_RETRY_MS = 500
 const FAILED: Outcome = Object.freeze({ type: 'failed' })
@@ -376,12 +377,16 @@ export class Replication implements AsyncDisposable {
     this.#compact()
   }
 
-  /** Asks for a snapshot when the log has grown past what it has to hold. */
+  /** Asks for a snapshot when the log has grown past what it has to hold, or nears what the store has for it. */
   #compact(): void {
-    const outgoing = this.#machine.outgoing
-    const most = outgoing.liveBytes * SLACK_SHARE + SLACK_BYTES
-    if (!this.#snapshotter.running && this.#ownLog.bytesSinceSnapshot > most)
-      this.#snapshotter.request()
+    if (this.#snapshotter.running) return
+    const { liveBytes } = this.#machine.outgoing
+    const near = Math.max(
+      this.#options.limits.logBytesMax * FULL_SHARE - liveBytes,
+      SLACK_BYTES / 2,
+    )
+    const slack = Math.min(liveBytes * SLACK_SHARE + SLACK_BYTES, near)
+    if (this.#ownLog.bytesSinceSnapshot > liveBytes + slack) this.#snapshotter.request()
   }
 
   #watched(resource: string, namespace: string): WatchedResource | undefined {
