@@ -1,5 +1,6 @@
 /** What the tests of sync share: signed logs, and nodes over the memory transport. Not part of the public surface. */
 import type { Ledger, Term } from '../bounds/index.ts'
+import { FrameReader } from '../codec/index.ts'
 import {
   buildHeader,
   coreTerms,
@@ -18,6 +19,9 @@ import {
 import { type Scope, seededRandom } from '../runtime/index.ts'
 import { MemoryStore, memoryStoreTerms, type StoredOperation } from '../store/index.ts'
 import {
+  type AddressLookup,
+  type BiStream,
+  type Connection,
   type Endpoint,
   MemoryEndpoint,
   MemoryNetwork,
@@ -25,8 +29,10 @@ import {
   transportTerms,
 } from '../transport/index.ts'
 import { SyncAcceptor } from './acceptor.ts'
+import type { SyncReport } from './contract.ts'
 import { type SyncLimits, syncLimits } from './limits.ts'
 import { syncTerms } from './memory.ts'
+import { encodeHandshake } from './messages.ts'
 import { topicStreamPolicy } from './policy.ts'
 import { TopicSync, type TopicSyncOptions } from './topic-sync.ts'
 import { verifyHere } from './verifying.ts'
@@ -138,12 +144,15 @@ export interface TestNode {
   readonly sync: TopicSync
   readonly got: StoredOperation[]
   readonly scope: Scope
+  readonly reports: SyncReport[]
 }
 
 export interface Mesh {
   readonly plan: ReturnType<typeof planNodes>
   readonly network: MemoryNetwork
   readonly verifier: Verifier
+  readonly lookup: AddressLookup
+  known(id: NodeId, address: string): void
   node(
     index: number,
     options?: Partial<TopicSyncOptions>,
@@ -166,6 +175,8 @@ export function makeMesh(plan: ReturnType<typeof planNodes>, ledger: Ledger, sco
     plan,
     network,
     verifier,
+    lookup,
+    known: (id, address) => void known.set(idKey(id), address),
     async node(index, options = {}, before) {
       const own = scope.child(`node ${index}`)
       const key = keyOf(index + 1)
@@ -189,6 +200,7 @@ export function makeMesh(plan: ReturnType<typeof planNodes>, ledger: Ledger, sco
       )
       known.set(idKey(key.id), endpoint.address)
       const got: StoredOperation[] = []
+      const reports: SyncReport[] = []
       const sync = await TopicSync.open({
         topic: TOPIC,
         self: key.id,
@@ -203,6 +215,9 @@ export function makeMesh(plan: ReturnType<typeof planNodes>, ledger: Ledger, sco
         random: seededRandom(index + 1),
         onOperation: (operation) => {
           got.push(operation)
+        },
+        onReport: (report) => {
+          reports.push(report)
         },
         ...options,
       })
@@ -224,7 +239,7 @@ export function makeMesh(plan: ReturnType<typeof planNodes>, ledger: Ledger, sco
       })
       own.defer('endpoint', () => endpoint.close())
       own.defer('sync', () => sync.close())
-      return { key, id: key.id, store, endpoint, sync, got, scope: own }
+      return { key, id: key.id, store, endpoint, sync, got, scope: own, reports }
     },
   }
 }
@@ -232,4 +247,89 @@ export function makeMesh(plan: ReturnType<typeof planNodes>, ledger: Ledger, sco
 /** Looks again and again until it holds; a test that waits for ever is ended by the runner. */
 export async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await what())) await new Promise((resolve) => setTimeout(resolve, 2))
+}
+
+/** A peer that speaks raw frames, for what a well-behaved one never does. */
+export class RawPeer {
+  readonly connection: Connection
+  readonly #readers = {
+    1: new FrameReader({ frameBytesMax: 2 ** 22 }),
+    2: new FrameReader({ frameBytesMax: 2 ** 22 }),
+  }
+  readonly #streams: { 1?: BiStream; 2?: BiStream } = {}
+
+  constructor(connection: Connection) {
+    this.connection = connection
+  }
+
+  async open(stream: 1 | 2): Promise<void> {
+    this.#streams[stream] = await this.connection.openBi()
+  }
+
+  async accept(stream: 1 | 2): Promise<void> {
+    this.#streams[stream] = await this.connection.acceptBi()
+  }
+
+  async send(stream: 1 | 2, bytes: Uint8Array): Promise<void> {
+    await this.#streams[stream]!.send.write(bytes)
+  }
+
+  async finish(stream: 1 | 2): Promise<void> {
+    await this.#streams[stream]!.send.finish()
+  }
+
+  /** The next frame without its length; undefined at the end or when the connection is closed. */
+  async frame(stream: 1 | 2): Promise<Uint8Array | undefined> {
+    const reader = this.#readers[stream]
+    try {
+      for (;;) {
+        const frame = reader.next()
+        if (frame) return frame.slice()
+        const chunk = await this.#streams[stream]!.receive.read(65_536)
+        if (!chunk) return undefined
+        reader.push(chunk)
+      }
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Dials and does the topic handshake; the sync stream is open then. */
+  async handshake(topic: TopicId = TOPIC): Promise<void> {
+    await this.open(1)
+    await this.send(1, encodeHandshake({ type: 'topic', topic }))
+    await this.frame(1)
+    await this.send(1, encodeHandshake({ type: 'done' }))
+    await this.open(2)
+  }
+}
+
+/** An endpoint of a mesh that is no node: it dials as a raw peer, or hears who dials it. */
+export function rawEndpoint(mesh: Mesh, ledger: Ledger, scope: Scope, index: number) {
+  const key = keyOf(index + 1)
+  const endpoint = scope.own(
+    `raw ${index}`,
+    new MemoryEndpoint({
+      network: mesh.network,
+      nodeId: key.id,
+      protocols: [PROTOCOL],
+      ledger,
+      terms: mesh.plan.transport,
+      limits: mesh.plan.each,
+      lookup: mesh.lookup,
+      scope,
+    }),
+  )
+  mesh.known(key.id, endpoint.address)
+  return {
+    key,
+    endpoint,
+    async dial(node: TestNode): Promise<RawPeer> {
+      return new RawPeer(await endpoint.connect(node.id, PROTOCOL))
+    },
+    async accept(): Promise<RawPeer> {
+      for await (const incoming of endpoint.incoming) return new RawPeer(await incoming.accept())
+      throw new Error('the endpoint was closed')
+    },
+  }
 }
