@@ -21,7 +21,7 @@ const MIB = 1024 * KIB
 /** Bytes of all logs for each object: one of 2 KiB of JSON with its header. */
 const STORE_BYTES_PER_OBJECT = 2.5 * KIB
 /** Beside the objects, a log holds the changes since the last snapshot. */
-const STORE_BYTES_LEAST = 8 * MIB
+const STORE_BYTES_LEAST = 5 * MIB
 /** Names, and what a relist has to know, for each object. */
 const CACHE_BYTES_PER_OBJECT = 192
 /** Header of an operation and what stands around it in a frame. */
@@ -70,7 +70,7 @@ function planFor(config: PlanConfig, objectsMax: number, transport: PlannedTrans
     mesh: meshLimits(config, objectsMax, storeBytes),
     sync: syncLimitsOf(config),
     kube: kubeLimits(config, objectsMax),
-    observe: observeLimits({ responseBytesMax: 192 * KIB, metricsMax: 32, seriesMax: 128 }),
+    observe: observeLimits({ responseBytesMax: 128 * KIB, metricsMax: 32, seriesMax: 128 }),
   }
   const logsMax = 2 * zonesMax(config) + 2
   const terms = {
@@ -121,13 +121,13 @@ function syncLimitsOf(config: PlanConfig) {
     handshakesMax: 8,
     frameBytesMax,
     ingestMax: 256,
-    ingestBytesMax: Math.ceil(2.5 * MIB),
-    wireBytesMax: 4 * MIB,
+    ingestBytesMax: 2.25 * MIB,
+    wireBytesMax: 3 * MIB,
     deliverMax: 64,
     liveMax: 64,
     queueBytesMax: 1.5 * MIB,
     heldMax: 64,
-    heldBytesMax: 1.25 * MIB,
+    heldBytesMax: 1.125 * MIB,
     locksMax: 2 * zones + 2,
     seenMax: 512,
   })
