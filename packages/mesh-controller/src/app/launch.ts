@@ -25,6 +25,9 @@ export function handOver(config: unknown, plan: Plan): void {
   const args = [process.execPath, ...process.execArgv, ...plan.v8Flags, ...process.argv.slice(1)]
   try {
     execve.call(process, process.execPath, args, {
+      // glibc keeps what is freed in an arena per thread, and the binding has threads: with one arena 5 MB less at rest
+      // and 12 MB less after a load. An operator's own setting counts.
+      MALLOC_ARENA_MAX: '1',
       ...process.env,
       [CONFIG_ENV]: path,
       [FLAGS_ENV]: 'given',
