@@ -155,7 +155,7 @@ export interface Mesh {
   known(id: NodeId, address: string): void
   node(
     index: number,
-    options?: Partial<TopicSyncOptions>,
+    options?: Partial<TopicSyncOptions> & { readonly key?: KeyPair },
     before?: (store: MemoryStore) => Promise<void>,
   ): Promise<TestNode>
 }
@@ -179,7 +179,7 @@ export function makeMesh(plan: ReturnType<typeof planNodes>, ledger: Ledger, sco
     known: (id, address) => void known.set(idKey(id), address),
     async node(index, options = {}, before) {
       const own = scope.child(`node ${index}`)
-      const key = keyOf(index + 1)
+      const key = options.key ?? keyOf(index + 1)
       const store = own.own(
         'store',
         new MemoryStore({ ledger, terms: plan.stores[index]!, clock: scope.clock }),
@@ -226,7 +226,7 @@ export function makeMesh(plan: ReturnType<typeof planNodes>, ledger: Ledger, sco
         terms: plan.sync,
         limits: plan.limits,
         scope: own,
-        find: (topic) => (Buffer.compare(topic, TOPIC) === 0 ? sync : undefined),
+        find: (topic) => (Buffer.compare(topic, sync.topic) === 0 ? sync : undefined),
       })
       own.spawn('accept', async () => {
         for await (const incoming of endpoint.incoming) {
