@@ -78,7 +78,8 @@ export class Session implements Disposable {
   #outstanding = 0
   /** Operations of this session between the wire and the store. */
   pending = 0
-  #reserved = 0
+  /** Bytes that were charged for the frame which is about to come. */
+  #reserved: number | undefined
   #paused = false
   #operations = 0
   #synced = false
@@ -167,7 +168,7 @@ export class Session implements Disposable {
   /** Makes room for a frame. False: do not read on until `resume`. */
   reserve(bytes: number): boolean {
     if (this.closed) return true
-    assert(this.#reserved === 0, 'a frame was announced and did not come')
+    assert(this.#reserved === undefined, 'a frame was announced and did not come')
     const room = this.pending < this.#shared.limits.ingestPerSessionMax
     if (room && this.#host.reserve(bytes)) {
       this.#reserved = bytes
@@ -388,8 +389,8 @@ export class Session implements Disposable {
       return this.#refuse('the body is not the one of the header')
     const body = message.body && copyBytes(message.body)
     const bytes = header.bytes.length + (body?.length ?? 0)
-    this.#host.release(this.#reserved - bytes, 0)
-    this.#reserved = 0
+    this.#host.release(this.#reserved! - bytes, 0)
+    this.#reserved = undefined
     this.pending++
     const { author } = header
     this.#host.received({
@@ -623,8 +624,8 @@ export class Session implements Disposable {
   }
 
   #giveReserved(): void {
-    if (this.#reserved > 0) this.#host.release(this.#reserved, 1)
-    this.#reserved = 0
+    if (this.#reserved !== undefined) this.#host.release(this.#reserved, 1)
+    this.#reserved = undefined
   }
 
   #retry(): void {
