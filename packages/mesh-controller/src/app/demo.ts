@@ -114,7 +114,7 @@ function introduce(mesh: DemoMesh): string {
   const first = mesh.zones[0]!
   const lines = [
     `Plan of ${first.name}; the other zones have the same:`,
-    formatPlan(first.plan!),
+    formatPlan(first.plan!, { rowsMax: 12 }),
     '',
     'Kubernetes, with kubectl if you have it:',
     ...mesh.zones.map(({ name }) => `  ${kubectl(mesh, name, 'get widgets -w')}`),

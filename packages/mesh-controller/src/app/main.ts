@@ -107,7 +107,7 @@ async function prepare(values: Values, command: string): Promise<Config | undefi
   const { plan, limits } = await planController(config)
   const from = { option: 'as given', cgroup: 'from the cgroup', default: 'by default' }
   const limit = `${formatBytes(config.memoryBytes)} ${from[config.memorySource]}`
-  const text = `plan of ${config.zone}, limit ${limit}, up to ${limits.mesh.objectsMax} objects:\n${formatPlan(plan)}`
+  const text = `plan of ${config.zone}, limit ${limit}, up to ${limits.mesh.objectsMax} objects:\n${formatPlan(plan, command === 'plan' ? {} : { rowsMax: 12 })}`
   if (command === 'plan') {
     console.log(text)
     return undefined

@@ -123,6 +123,19 @@ test('the printed plan has a line for each row, largest first, and the sums', ()
   assert.match(lines[7]!, /of 200\.0 MiB$/)
 })
 
+test('rows beyond the asked number are summed in one line, and the sums stay', () => {
+  const terms = [1, 2, 3, 4].map((at) =>
+    term({ name: `test.t${at}`, why: 'a test', payloadBytesMax: at * MIB }),
+  )
+  const plan = planMemory(terms, { limitBytes: 200 * MIB })
+  const lines = formatPlan(plan, { rowsMax: 2 }).split('\n')
+  assert.match(lines[0]!, /test\.t4/)
+  assert.match(lines[1]!, /test\.t3/)
+  assert.match(lines[2]!, /2 more +3\.0 MiB/)
+  assert.match(lines[4]!, /accounts +10\.0 MiB/)
+  assert.equal(formatPlan(plan, { rowsMax: 3 }).split('\n').length, 7)
+})
+
 test('bytes are written in the unit that fits', () => {
   assert.equal(formatBytes(17), '17 B')
   assert.equal(formatBytes(4_096), '4.0 KiB')

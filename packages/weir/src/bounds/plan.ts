@@ -122,12 +122,22 @@ export function formatBytes(bytes: number): string {
   return `${bytes} B`
 }
 
-/** The table that a program prints before it starts. */
-export function formatPlan(plan: Plan): string {
-  const lines = plan.rows
-    .filter((row) => row.bytes > 0)
-    .sort((a, b) => b.bytes - a.bytes)
-    .map((row) => [row.term.name, formatBytes(row.bytes), row.term.why] as const)
+/**
+ * The table that a program prints before it starts.
+ *
+ * @param options `rowsMax`: the largest rows that are shown; the others are summed in one line. Default: all.
+ */
+export function formatPlan(plan: Plan, options: { readonly rowsMax?: number } = {}): string {
+  const rows = plan.rows.filter((row) => row.bytes > 0).sort((a, b) => b.bytes - a.bytes)
+  // One line for a single row more would save nothing.
+  const shown = rows.length - 1 > (options.rowsMax ?? Infinity) ? options.rowsMax! : rows.length
+  const lines: [string, string, string][] = rows
+    .slice(0, shown)
+    .map((row) => [row.term.name, formatBytes(row.bytes), row.term.why])
+  if (shown < rows.length) {
+    const bytes = rows.slice(shown).reduce((sum, row) => sum + row.bytes, 0)
+    lines.push([`${rows.length - shown} more`, formatBytes(bytes), 'smaller ones, together'])
+  }
   const sums: [string, string, string][] = [
     ['accounts', formatBytes(plan.accountBytes), 'all of the above, at their caps'],
   ]
