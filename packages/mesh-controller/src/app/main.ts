@@ -7,11 +7,11 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { formatBytes, formatPlan, type Plan } from 'weir-mesh/bounds'
-import { createLogger, describeError, isWeirError, type Logger } from 'weir-mesh/runtime'
+import { launch, launched, UntilEnd } from 'weir-mesh/cli'
+import { createLogger, describeError, isWeirError, type Logger, onAbort } from 'weir-mesh/runtime'
 import { type Config, readConfig } from './config.ts'
 import { Controller } from './controller.ts'
 import { runHooks } from './hooks.ts'
-import { handOver, takenOver } from './launch.ts'
 import { planController } from './limits.ts'
 
 const USAGE = `Usage: weir-mesh-controller --config FILE [options]
@@ -37,8 +37,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   const { values, command } = args
   const log = createLogger({ level: values['log-level'], format: values['log-format'] })
   try {
-    const config = takenOver<Config>() ?? (await prepare(values, command))
-    if (config === undefined) return 0
+    const config = launched<Config>() ?? (await prepare(values, command))
+    if (typeof config === 'number') return config
     return await run(config, log, values['exit-with-stdin'])
   } catch (error) {
     if (!isWeirError(error)) throw error
@@ -101,7 +101,7 @@ function readArgs(argv: readonly string[]) {
 }
 
 /** Reads and plans; then this process either was only asked for the plan, gives way, or goes on by itself. */
-async function prepare(values: Values, command: string): Promise<Config | undefined> {
+async function prepare(values: Values, command: string): Promise<Config | number> {
   const { memory } = values
   const config = await readConfig(values.config, memory === undefined ? {} : { memory })
   const { plan, limits } = await planController(config)
@@ -110,16 +110,16 @@ async function prepare(values: Values, command: string): Promise<Config | undefi
   const text = `plan of ${config.zone}, limit ${limit}, up to ${limits.mesh.objectsMax} objects:\n${formatPlan(plan, command === 'plan' ? {} : { rowsMax: 12 })}`
   if (command === 'plan') {
     console.log(text)
-    return undefined
+    return 0
   }
   console.error(text)
-  handOver(config, plan)
-  return config
+  return (await launch({ config, plan })) ?? config
 }
 
 async function run(config: Config, log: Logger, exitWithStdin: boolean): Promise<number> {
   const planned = await planController(config)
-  const end = untilEnd(exitWithStdin)
+  using end = new UntilEnd()
+  if (exitWithStdin) end.withStandardInput()
   await using controller = await Controller.open({ config, planned, log })
   using _hooks = runHooks(controller)
   log.info('the controller runs', {
@@ -128,27 +128,9 @@ async function run(config: Config, log: Logger, exitWithStdin: boolean): Promise
     listen: controller.addresses.join(' '),
     status: controller.statusUrl,
   })
-  const why = await end
-  // An open pipe would keep the process alive after everything else is closed.
-  if (exitWithStdin) process.stdin.destroy()
-  log.info('the controller ends', { zone: config.zone, why })
+  await new Promise<void>((resolve) => void onAbort(end.signal, resolve))
+  log.info('the controller ends', { zone: config.zone, why: end.signal.reason })
   return 0
-}
-
-/** Settles with the reason to end; a second signal ends the process at once. */
-function untilEnd(exitWithStdin: boolean): Promise<string> {
-  return new Promise((resolve) => {
-    const stop = (signal: string) => {
-      resolve(signal)
-      process.once(signal, () => process.exit(130))
-    }
-    process.once('SIGTERM', () => stop('SIGTERM'))
-    process.once('SIGINT', () => stop('SIGINT'))
-    if (!exitWithStdin) return
-    process.stdin.on('end', () => resolve('the parent is gone'))
-    process.stdin.on('error', () => resolve('the parent is gone'))
-    process.stdin.resume()
-  })
 }
 
 function usage(what: string): number {

@@ -1,10 +1,20 @@
 /**
  * The `weir` command: reads the command line and runs one command to its end.
  *
- * Nothing here calls `process.exit`: a command returns its code and what is still open is closed by its scope.
+ * A command returns its code, and what is still open is closed by its scope. What a user can mend is one line on standard
+ * error that begins with its code; anything else is a bug and is thrown.
  */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { describeError, isWeirError } from '../runtime/index.ts'
+import { keygenCommand } from './keygen.ts'
+import { planCommand } from './plan.ts'
+import { pubCommand } from './pub.ts'
+import { subCommand } from './sub.ts'
+
+const EXIT_FAILED = 1
+/** A mistake in the command line. */
+const EXIT_USAGE = 2
 
 /**
  * Runs the command line.
@@ -13,20 +23,32 @@ import { Command, CommanderError } from 'commander'
  * @returns the exit code
  */
 export async function main(argv: readonly string[]): Promise<number> {
+  let code = 0
+  const done = (given: number) => {
+    code = given
+  }
   const program = new Command('weir')
     .description('A peer-to-peer mesh with memory as a contract.')
     .version(version(), '--version', 'print the version')
-    .exitOverride()
+  const commands = [keygenCommand(), planCommand(), pubCommand(done), subCommand(done)]
+  for (const command of commands) program.addCommand(command)
   program.action(() => {
     program.help()
   })
+  for (const command of [program, ...commands]) {
+    command.exitOverride().configureOutput({
+      outputError: (text, write) => write(`weir: USAGE: ${text.replace(/^error: /, '')}`),
+    })
+  }
   try {
     await program.parseAsync(argv, { from: 'user' })
-    return 0
+    return code
   } catch (error) {
     // Commander has printed its message already, help and version included.
-    if (error instanceof CommanderError) return error.exitCode
-    throw error
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
+    if (!isWeirError(error)) throw error
+    console.error(`weir: ${describeError(error)}`)
+    return error.code.endsWith('_INVALID') ? EXIT_USAGE : EXIT_FAILED
   }
 }
 

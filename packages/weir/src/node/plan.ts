@@ -32,6 +32,8 @@ export interface NodePlanOptions {
   readonly peersMax?: number
   /** The process is this program: its own memory and V8's garbage are part of the plan. Default: a library's plan. */
   readonly program?: Program
+  /** What the program around the node holds. */
+  readonly extraTerms?: readonly Term[]
 }
 
 /** The plan of a node, and the terms and limits that it consists of. */
@@ -142,7 +144,7 @@ function planFor(options: NodePlanOptions, of: Size, transport: Transport) {
     accept: acceptTerms({ handshakesMax: 8, peersMax: of.peersMax }),
   }
   const all = [...Object.values(terms), store.terms].flatMap((set) => Object.values(set) as Term[])
-  const plan: Plan = planMemory([...all, ...planned.terms], {
+  const plan: Plan = planMemory([...all, ...planned.terms, ...(options.extraTerms ?? [])], {
     limitBytes: options.memoryBytes,
     ...(options.program ? { floorBytes: floorBytes(options.program), semiSpaceMiB: 2 } : {}),
   })

@@ -1,0 +1,112 @@
+/**
+ * Gives a process the V8 flags of its plan: the launcher that both programs use.
+ *
+ * The flags cannot be set later, so the process replaces itself. What it has parsed goes along in a file that only its
+ * user can read and that is gone as soon as it was read. The process id stays, so signals and parents notice nothing;
+ * the IPC channel and descriptors above 2 do not survive, so a program must not have touched its standard input before.
+ *
+ * A parent that computed the flags itself sets `WEIR_FLAGS=given`: then nothing is replaced. Where a process cannot be
+ * replaced, a child is started instead, which gets the signals and whose exit code is returned.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { runToEnd } from '../../bin/launch.js'
+import type { Plan } from '../bounds/index.ts'
+import { WeirError } from '../runtime/index.ts'
+
+const CONFIG_ENV = 'WEIR_LAUNCHED_CONFIG'
+const FLAGS_ENV = 'WEIR_FLAGS'
+
+export interface LaunchOptions {
+  /** Whose `v8Flags` the new process gets. */
+  readonly plan: Plan
+  /** What `launched` returns there; it is carried as JSON. */
+  readonly config: unknown
+  /** For tests: how a process is replaced; `false` where it cannot be. Default: `process.execve`. */
+  readonly execve?: Execve | false
+}
+
+type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never
+
+/**
+ * Replaces this process by one with the flags of the plan, and does not return then.
+ *
+ * @returns undefined when this process has its flags already and goes on by itself; else the exit code of the child
+ *   that ran in its place.
+ * @throws {WeirError} `LAUNCH_FAILED`
+ */
+export async function launch(options: LaunchOptions): Promise<number | undefined> {
+  const { plan, config } = options
+  const { env } = process
+  if (env[FLAGS_ENV] === 'given' || plan.v8Flags.length === 0) return undefined
+  const path = writeConfig(config)
+  const script = process.argv.slice(1)
+  const args = [...withoutFlags(process.execArgv, plan.v8Flags), ...plan.v8Flags, ...script]
+  const given = { ...env, [CONFIG_ENV]: path, [FLAGS_ENV]: 'given' }
+  try {
+    const execve = options.execve ?? systemExecve()
+    if (execve) execve(process.execPath, [process.execPath, ...args], given)
+    Object.assign(env, given)
+    return await runToEnd(process.execPath, args, (error) => {
+      throw error
+    })
+  } catch (error) {
+    throw new WeirError('LAUNCH_FAILED', 'the process could not be started anew with its flags', {
+      cause: error,
+    })
+  } finally {
+    // The new process has removed it, unless it died before.
+    rmSync(dirname(path), { recursive: true, force: true })
+    delete env[CONFIG_ENV]
+    delete env[FLAGS_ENV]
+  }
+}
+
+/**
+ * What the process before this one has parsed; undefined in a process that was not launched. It can be read once.
+ *
+ * @throws {WeirError} `LAUNCH_FAILED`
+ */
+export function launched<T>(): T | undefined {
+  const { env } = process
+  const path = env[CONFIG_ENV]
+  if (path === undefined) return undefined
+  delete env[CONFIG_ENV]
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as T
+  } catch (error) {
+    throw new WeirError('LAUNCH_FAILED', 'the config of the launcher is gone; start again', {
+      cause: error,
+    })
+  } finally {
+    rmSync(dirname(path), { recursive: true, force: true })
+  }
+}
+
+function writeConfig(config: unknown): string {
+  try {
+    const folder = mkdtempSync(join(tmpdir(), 'weir-launch-'))
+    const path = join(folder, 'config.json')
+    writeFileSync(path, JSON.stringify(config), { mode: 0o600, flag: 'wx' })
+    return path
+  } catch (error) {
+    throw new WeirError(
+      'LAUNCH_FAILED',
+      `the folder for temporary files, ${tmpdir()}, cannot be written to`,
+      { cause: error },
+    )
+  }
+}
+
+/** Flags that the plan sets must not stand twice. */
+function withoutFlags(execArgv: readonly string[], flags: readonly string[]): string[] {
+  const names = flags.map((flag) => flag.split('=', 1)[0]!)
+  return execArgv.filter((arg) => !names.includes(arg.split('=', 1)[0]!))
+}
+
+function systemExecve(): Execve | undefined {
+  const { execve } = process as { execve?: Execve }
+  if (!execve || process.platform === 'win32') return undefined
+  return (file, args, env) => execve.call(process, file, args, env)
+}
