@@ -2,7 +2,15 @@ import assert from 'node:assert/strict'
 import { request as httpsRequest } from 'node:https'
 import { test } from 'node:test'
 import type { JsonObject } from '../kube/index.ts'
-import { ask, until, WIDGETS, WIDGETS_PATH, widget, withCluster } from './testing.ts'
+import {
+  ask,
+  type TestCluster,
+  until,
+  WIDGETS,
+  WIDGETS_PATH,
+  widget,
+  withCluster,
+} from './testing.ts'
 
 test('a list is in the order of names, in pages, under one version', async () => {
   await withCluster(async ({ client }) => {
@@ -137,6 +145,77 @@ test('a watch from a version that is forgotten gets 410 as an event', async () =
   })
 })
 
+/** A watch whose client takes nothing until it is told to; resolves with the lines that it got until it ended. */
+function slowWatch(cluster: TestCluster) {
+  const request = httpsRequest(new URL(`${WIDGETS_PATH}?watch=true`, cluster.server.url), {
+    ca: cluster.server.identity.certificate,
+    agent: false,
+    headers: { authorization: `Bearer ${cluster.server.token}` },
+  })
+  let text = ''
+  let resume = () => {}
+  const ended = new Promise<JsonObject[]>((resolve) => {
+    const end = () => {
+      const lines = text.split('\n').filter((line) => line.endsWith('}'))
+      resolve(lines.map((line) => JSON.parse(line) as JsonObject))
+    }
+    request.on('error', end)
+    request.on('response', (response) => {
+      response.on('error', () => {})
+      response.on('close', end)
+      response.pause()
+      resume = () => {
+        response.setEncoding('utf8')
+        response.on('data', (chunk: string) => (text += chunk))
+        response.resume() // a listener alone does not undo a pause
+      }
+    })
+  })
+  request.end()
+  return { ended, resume: () => resume(), text: () => text, destroy: () => request.destroy() }
+}
+
+test('a slow client gets each object once in its last state, with what changed meanwhile', async () => {
+  await withCluster(async (cluster) => {
+    const note = 'x'.repeat(500_000)
+    for (let count = 10; count < 40; count++) {
+      await cluster.client.create(WIDGETS, widget(`w${count}`, { note }))
+    }
+    const slow = slowWatch(cluster)
+    await until('the watch is open', () => cluster.server.watchers === 1)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    await cluster.client.mergePatch(WIDGETS, 'default', 'w39', { spec: { size: 1 } })
+    slow.resume()
+    await until('all came', () => slow.text().includes('"size":1'))
+    cluster.server.endWatches()
+    const events = await slow.ended
+    const names = events.map(
+      (event) => (event['object'] as { metadata: { name: string } }).metadata.name,
+    )
+    assert.equal(names.filter((name) => name === 'w39').length, 1)
+    assert.equal(new Set(names).size, 30)
+  })
+})
+
+test('a client that falls behind the history is told so', async () => {
+  await withCluster(
+    async (cluster) => {
+      const slow = slowWatch(cluster)
+      await until('the watch is open', () => cluster.server.watchers === 1)
+      const note = 'x'.repeat(500_000)
+      for (let count = 10; count < 40; count++) {
+        await cluster.client.create(WIDGETS, widget(`w${count}`, { note }))
+      }
+      slow.resume()
+      const events = await slow.ended
+      assert.equal(events.at(-1)?.['type'], 'ERROR')
+      assert.equal((events.at(-1)!['object'] as JsonObject)['code'], 410)
+      assert.ok(events.length < 30)
+    },
+    { api: { historyMax: 8 } },
+  )
+})
+
 test('a client that takes nothing is cut, and the others go on', async () => {
   await withCluster(
     async (cluster) => {
@@ -144,28 +223,15 @@ test('a client that takes nothing is cut, and the others go on', async () => {
       for (let count = 0; count < 4; count++) {
         await cluster.client.create(WIDGETS, widget(`w${count}`, { note }))
       }
-      const request = httpsRequest(new URL(`${WIDGETS_PATH}?watch=true`, cluster.server.url), {
-        ca: cluster.server.identity.certificate,
-        agent: false,
-        headers: { authorization: `Bearer ${cluster.server.token}` },
-      })
-      const cut = new Promise<void>((resolve) => {
-        request.on('error', () => resolve())
-        request.on('response', (response) => {
-          response.on('error', () => {})
-          response.on('close', resolve)
-          response.pause() // takes nothing
-        })
-      })
-      request.end()
+      const slow = slowWatch(cluster)
       await until('the watch is open', () => cluster.server.watchers === 1)
       for (let count = 0; count < 40; count++) {
         await cluster.client.mergePatch(WIDGETS, 'default', 'w0', { spec: { note: note + count } })
       }
       await until('it was cut', () => cluster.server.watchers === 0)
       assert.equal(cluster.counters.value('api_watchers_cut_total'), 1)
-      request.destroy()
-      await cut
+      slow.destroy()
+      await slow.ended
     },
     { stuckMs: 300 },
   )

@@ -48,7 +48,7 @@ export async function readChunks(
     const { totalMs } = options
     if (silentMs >= limitMs) stop(silent(limitMs))
     else if (totalMs !== undefined && msBetween(startedAt, clock.now()) >= totalMs) {
-      stop(silent(totalMs, 'did not end its answer within'))
+      stop(late(totalMs))
     } else timer = clock.start(Math.min(Math.max(limitMs - silentMs, 10), LOOK_MS_MAX), look)
   }
   look()
@@ -67,7 +67,6 @@ export async function readChunks(
       lastAt = clock.now()
     }
     if (reason !== undefined) throw reason
-    if (!answer.complete) throw unreachable('reading an answer', new Error('it broke off'))
   } finally {
     timer?.cancel()
     closed[Symbol.dispose]()
@@ -88,8 +87,14 @@ async function nextChunk(
   }
 }
 
-function silent(limitMs: number, what = 'sent nothing for'): KubeError {
-  return new KubeError('KUBE_SILENT', `the cluster ${what} ${Math.round(limitMs)} ms`, {
+function silent(limitMs: number): KubeError {
+  return new KubeError('KUBE_SILENT', `the cluster sent nothing for ${Math.round(limitMs)} ms`, {
+    retryable: true,
+  })
+}
+
+function late(limitMs: number): KubeError {
+  return new KubeError('KUBE_TIMEOUT', `an answer did not end within ${Math.round(limitMs)} ms`, {
     retryable: true,
   })
 }

@@ -190,6 +190,22 @@ test('a server that does not answer in time is told apart from one that is not t
   })
 })
 
+test('an answer that drips is given up at its deadline', async () => {
+  await withHttp(
+    (_request, response) => {
+      response.write('{')
+      const drip = setInterval(() => response.write(' '), 10)
+      response.on('close', () => clearInterval(drip))
+    },
+    async (url) => {
+      await withClient({ server: url }, async (client) => {
+        const dripping = client.get(WIDGETS, 'default', 'w', { deadlineMs: 100 })
+        await assert.rejects(dripping, { code: 'KUBE_TIMEOUT' })
+      })
+    },
+  )
+})
+
 test('a request can be aborted by its signal and by the end of its scope', async () => {
   await withCluster(async (cluster) => {
     cluster.faults = () => ({ delayMs: 60_000 })

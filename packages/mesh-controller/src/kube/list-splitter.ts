@@ -47,7 +47,7 @@ export class ListSplitter implements Disposable {
       at++
       if (byte === OPEN_OBJECT || byte === OPEN_LIST) {
         if (this.#state === 'items') {
-          if (!this.#inItem) from = at - 1
+          from = at - 1
           this.#inItem = true
         } else if (byte === OPEN_LIST && this.#depth === 2 && this.#state === 'head') {
           this.#addRest(chunk.subarray(from, at))

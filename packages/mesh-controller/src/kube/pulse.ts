@@ -51,12 +51,12 @@ export class Pulse implements Disposable {
 
   /** A step of our own begins. */
   working(): void {
-    if (!this.#stalled) this.#heartbeat?.beat()
+    this.#heartbeat?.beat()
   }
 
   /** Nothing to do until the server sends something. */
   waiting(): void {
-    if (!this.#stalled) this.#heartbeat?.idle()
+    this.#heartbeat?.idle()
   }
 
   /** A watch begins: the time since the last bookmark of the one before is no interval. */

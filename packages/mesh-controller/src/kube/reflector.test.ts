@@ -110,6 +110,19 @@ test('a watch that ends after its time goes on at once', async () => {
   })
 })
 
+test('a server that ends every watch at once is not asked in a hurry', async () => {
+  await withCluster(async (cluster) => {
+    const { reflector } = watch(cluster, { backoffMs: { first: 60_000, most: 60_000 } })
+    await until('it watches', () => cluster.server.watchers === 1)
+    for (let count = 0; count < 30; count++) {
+      cluster.server.stallWatches() // without a bookmark at the end, so without any progress
+      cluster.server.endWatches()
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    assert.equal(reflector.state.watches, 1)
+  })
+})
+
 test('after a 410 a new list finds what was added, changed and deleted meanwhile', async () => {
   for (const how of ['event', 'status'] as const) {
     await withCluster(async (cluster) => {
@@ -307,14 +320,20 @@ test('several namespaces are watched apart, with one handler call at a time', as
       await client.create(WIDGETS, widget('w', { size: 1 }, namespace))
     }
     const seen: string[] = []
+    let running = 0
+    let most = 0
     const { reflector } = watch(cluster, {
       namespaces: ['default', 'b'],
       async onEvent(event) {
-        await new Promise((resolve) => setTimeout(resolve, 1))
+        running++
+        most = Math.max(most, running)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        running--
         seen.push(`${event.type} ${event.namespace}`)
       },
     })
     await until('it is synced', () => reflector.synced && seen.length === 2)
+    assert.equal(most, 1)
     assert.equal(reflector.state.watches <= 2, true)
     // A relist of one namespace says nothing of the other.
     await client.delete(WIDGETS, 'b', 'w')

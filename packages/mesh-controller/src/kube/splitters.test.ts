@@ -102,6 +102,19 @@ test('a line above the cap is passed over and named, and the next one comes', ()
   )
 })
 
+test('the room of a large line is given back with it', () => {
+  withAccount((account) => {
+    using splitter = new LineSplitter(account)
+    const large = Buffer.alloc(500_000, 'x')
+    for (let at = 0; at < large.length; at += 65_536) {
+      assert.deepEqual([...splitter.push(large.subarray(at, at + 65_536))], [])
+    }
+    assert.ok(account.bytes >= 500_000)
+    assert.equal([...splitter.push(Buffer.from('\n'))].length, 1)
+    assert.equal(account.bytes, 0)
+  })
+})
+
 test('a stream that finds the shared bytes used up ends with an error and not with a gap', () => {
   withAccount(
     (account) => {
