@@ -12,6 +12,7 @@ import type { Ticket } from '../machine/index.ts'
 import type { Page, StoredOperation } from '../store/index.ts'
 import type { LogRange } from './contract.ts'
 import type { LogRow } from './log-table.ts'
+import { operationBytes } from './memory.ts'
 import type { Shared } from './shared.ts'
 
 export class DeliveryMachine implements Disposable {
@@ -26,7 +27,7 @@ export class DeliveryMachine implements Disposable {
   constructor(shared: Shared, account: Account) {
     this.#shared = shared
     this.#queue = new RingQueue<StoredOperation>(account, {
-      bytesOf: ({ header, body }) => header.length + (body?.length ?? 0),
+      bytesOf: ({ header, body }) => operationBytes(header, body),
     })
   }
 

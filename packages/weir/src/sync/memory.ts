@@ -40,10 +40,16 @@ export type SyncTerms = Terms<
 /** Most bytes that a session reads from its stream at once; charged while the session lives. */
 export const READ_BYTES = 32 * 1024
 
+/** Callers of `publish` that may wait at once, per topic. */
+const PUBLISHES_MAX = 64
+
 /** A 32-byte array of its own. */
 const ID_SHELL_BYTES = BUFFER_SHELL_BYTES + ID_BYTES
-/** An operation in memory beside its header and body: two buffers, five views of 100 bytes, three objects. */
-const OPERATION_SHELL_BYTES = 2 * BUFFER_SHELL_BYTES + 5 * 104 + 3 * OBJECT_BYTES
+/**
+ * An operation in memory beside its header and body: two buffers, five views of 100 bytes, three objects. It is charged
+ * with the bytes, so that the pools bound it for all topics and peers together.
+ */
+export const OPERATION_SHELL_BYTES = 2 * BUFFER_SHELL_BYTES + 5 * 104 + 3 * OBJECT_BYTES
 
 export function syncTerms(limits: SyncLimits): SyncTerms {
   const { topicsMax, peersMax } = limits
@@ -152,7 +158,7 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       name: 'sync.publishes',
       why: 'own operations whose caller waits for the store',
       instancesMax: topicsMax,
-      entriesMax: limits.ingestMax,
+      entriesMax: Math.min(limits.ingestMax, PUBLISHES_MAX),
       table: 'map',
       shellBytes: MAP_NODE_BYTES + 3 * PROMISE_BYTES,
       shedAt: 'never',
@@ -178,7 +184,6 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       why: 'operations between the wire and the store, in order of arrival',
       instancesMax: topicsMax,
       entriesMax: limits.ingestMax,
-      shellBytes: OPERATION_SHELL_BYTES,
       payloadBytesMax: limits.ingestBytesMax,
       pool: ingestBytes,
     }),
@@ -188,7 +193,6 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       instancesMax: topicsMax * peersMax,
       entriesMax: limits.liveMax,
       table: 'ring',
-      shellBytes: OPERATION_SHELL_BYTES,
       payloadBytesMax: limits.queueBytesMax,
       pool: queueBytes,
       shedAt: 1,
@@ -199,7 +203,6 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       instancesMax: topicsMax,
       entriesMax: limits.deliverMax,
       table: 'ring',
-      shellBytes: OPERATION_SHELL_BYTES,
       payloadBytesMax: limits.queueBytesMax,
       pool: queueBytes,
     }),
@@ -208,7 +211,6 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       why: 'operations that wait for their predecessor or for a catch-up',
       instancesMax: topicsMax,
       entriesMax: limits.heldMax,
-      shellBytes: OPERATION_SHELL_BYTES + OBJECT_BYTES,
       payloadBytesMax: limits.heldBytesMax,
       pool: heldBytes,
       overflow: 'drop-new',
@@ -240,3 +242,7 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
     }),
   }
 }
+
+/** What an operation is charged wherever it waits. */
+export const operationBytes = (header: Uint8Array, body: Uint8Array | undefined): number =>
+  OPERATION_SHELL_BYTES + header.length + (body?.length ?? 0)

@@ -9,6 +9,7 @@ import { type Account, RingQueue } from '../bounds/index.ts'
 import type { NodeId } from '../core/index.ts'
 import type { StoredOperation } from '../store/index.ts'
 import type { LogRow } from './log-table.ts'
+import { operationBytes } from './memory.ts'
 import type { Session } from './session-machine.ts'
 
 export interface LiveOperation {
@@ -38,7 +39,7 @@ export class Peer implements Disposable {
     this.key = key
     this.has = new Uint32Array(logsMax)
     this.queue = new RingQueue<LiveOperation>(live, {
-      bytesOf: ({ operation }) => operation.header.length + (operation.body?.length ?? 0),
+      bytesOf: ({ operation }) => operationBytes(operation.header, operation.body),
     })
   }
 

@@ -19,6 +19,7 @@ import { type EndCode, type Ending, ending, isCompletion, isOrderly } from './er
 import type { BufferLock } from './gossip-buffer.ts'
 import type { Item } from './ingest-machine.ts'
 import { type LogRow, rowKey } from './log-table.ts'
+import { OPERATION_SHELL_BYTES, operationBytes } from './memory.ts'
 import {
   decodeSync,
   encodeClose,
@@ -170,8 +171,10 @@ export class Session implements Disposable {
     if (this.closed) return true
     assert(this.#reserved === undefined, 'a frame was announced and did not come')
     const room = this.pending < this.#shared.limits.ingestPerSessionMax
-    if (room && this.#host.reserve(bytes)) {
-      this.#reserved = bytes
+    // A frame holds at most one operation.
+    const cost = bytes + OPERATION_SHELL_BYTES
+    if (room && this.#host.reserve(cost)) {
+      this.#reserved = cost
       return true
     }
     this.#paused = true
@@ -388,7 +391,7 @@ export class Session implements Disposable {
     if (checkBody(header, message.body) !== 'ok')
       return this.#refuse('the body is not the one of the header')
     const body = message.body && copyBytes(message.body)
-    const bytes = header.bytes.length + (body?.length ?? 0)
+    const bytes = operationBytes(header.bytes, body)
     this.#host.release(this.#reserved! - bytes, 0)
     this.#reserved = undefined
     this.pending++
