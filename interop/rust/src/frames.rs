@@ -61,8 +61,14 @@ pub async fn run(options: &Options) -> Outcome<()> {
             }
         }
     }
+    // Once we close, that is all the connection would tell.
+    let ended = connection.close_reason();
     connection.close(VarInt::from_u32(0), b"");
-    event!("closed", "close": close_value(&connection.closed().await));
+    let reason = match ended {
+        Some(reason) => reason,
+        None => connection.closed().await,
+    };
+    event!("closed", "close": close_value(&reason));
     endpoint.close().await;
     Ok(())
 }
