@@ -87,7 +87,7 @@ test('api.kinds: a schema larger than the bytes is refused, and what was served 
       await assert.rejects(replaced, { code: 'KUBE_FORBIDDEN' })
       await client.create(WIDGETS, widget('w', { note: 'x' }))
     },
-    { api: { schemaBytesMax: 6_000 } },
+    { api: { schemaBytesMax: 4_000 } },
   )
 })
 

@@ -14,7 +14,7 @@ const KEY_BYTES = 34
 const UID_BYTES = 36
 const KINDS = 32
 /** What a kind below is charged for its schema. */
-const SCHEMA_BYTES = 3 * 2_432
+const SCHEMA_BYTES = 2 * 2_432
 
 const terms = apiTerms({
   ...DEFAULT_API_LIMITS,

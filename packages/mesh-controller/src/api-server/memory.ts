@@ -8,7 +8,7 @@ export interface ApiLimits {
   readonly objectBytesMax: number
   /** Kinds: built-in ones and versions of custom ones. Default 64. */
   readonly kindsMax: number
-  /** Bytes of schemas with their validators, three for each byte of text. Default 8 MiB. */
+  /** Bytes of schemas with their validators, two for each byte of text. Default 8 MiB. */
   readonly schemaBytesMax: number
   /** Core events that are kept; the oldest goes for a new one. Default 1 024. */
   readonly eventsMax: number
@@ -51,7 +51,7 @@ export const DEFAULT_API_LIMITS: ApiLimits = Object.freeze({
 /** A node of the ordered map with its value object and the strings of both. */
 const NODE_BYTES = 2 * OBJECT_BYTES + 4 * STRING_SHELL_BYTES
 /** A kind with its names and columns; schema and validator are charged by the text of the schema. */
-const KIND_BYTES = 4 * 1024
+const KIND_BYTES = 4_700
 const WATCHER_BYTES = 4 * 1024
 const REQUEST_BYTES = 8 * 1024
 /** A TLS socket of node:https, mostly outside the heap. */

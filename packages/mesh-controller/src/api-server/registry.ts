@@ -15,7 +15,7 @@ export interface ServedKind {
 }
 
 /** Bytes of a schema as a tree and as compiled validator, for each byte of its text; measured. */
-const SCHEMA_FACTOR = 3
+const SCHEMA_FACTOR = 2
 
 const NO_CAUSES: readonly Cause[] = Object.freeze([])
 

@@ -123,6 +123,23 @@ test('a server that ends every watch at once is not asked in a hurry', async () 
   })
 })
 
+test('a server that fails, or says 410 to its own answer, is asked again only after a wait', async () => {
+  for (const status of [500, 410] as const) {
+    await withCluster(async (cluster) => {
+      let asked = 0
+      cluster.faults = (request) => {
+        if (!request.path.endsWith('/widgets')) return undefined
+        asked++
+        return status === 500 ? { status } : request.watch ? { hangUp: true } : { status }
+      }
+      watch(cluster, { backoffMs: { first: 60_000, most: 60_000 } })
+      await until('it has asked', () => asked === 1)
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      assert.equal(asked, 1)
+    })
+  }
+})
+
 test('after a 410 a new list finds what was added, changed and deleted meanwhile', async () => {
   for (const how of ['event', 'status'] as const) {
     await withCluster(async (cluster) => {
