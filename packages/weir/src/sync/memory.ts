@@ -111,23 +111,18 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
         MAP_NODE_BYTES +
         STRING_SHELL_BYTES +
         ID_BYTES +
-        4 * OBJECT_BYTES +
+        8 * OBJECT_BYTES +
         ID_SHELL_BYTES +
         BUFFER_SHELL_BYTES +
         4 * limits.logsMax,
     }),
     sessions: term({
       name: 'sync.sessions',
-      why: 'sessions: state, what is to be sent of each log, tasks and streams',
+      why: 'sessions: state, and what is to be sent of each log',
       instancesMax: topicsMax,
       entriesMax: sessionsMax,
       table: 'map',
-      shellBytes:
-        MAP_NODE_BYTES +
-        12 * OBJECT_BYTES +
-        8 * PROMISE_BYTES +
-        3 * BUFFER_SHELL_BYTES +
-        12 * limits.logsMax,
+      shellBytes: MAP_NODE_BYTES + 8 * OBJECT_BYTES + 3 * BUFFER_SHELL_BYTES + 12 * limits.logsMax,
     }),
     targets: term({
       name: 'sync.targets',
@@ -222,7 +217,8 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       instancesMax: topicsMax,
       entriesMax: limits.locksMax,
       table: 'map',
-      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES + 2 * ID_BYTES + OBJECT_BYTES,
+      shellBytes:
+        MAP_NODE_BYTES + STRING_SHELL_BYTES + 2 * ID_BYTES + 2 * OBJECT_BYTES + ID_SHELL_BYTES,
     }),
     locks: term({
       name: 'sync.locks',
