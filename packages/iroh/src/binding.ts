@@ -15,7 +15,6 @@ import {
 } from '@number0/iroh/index.js'
 
 export type {
-  Accepting as NativeAccepting,
   BiStream as NativeBiStream,
   Connection as NativeConnection,
   Endpoint as NativeEndpoint,

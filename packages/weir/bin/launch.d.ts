@@ -1,16 +1,16 @@
 /** Types of launch.js, for the sources that import it. */
-export const NODE_MAJOR_MIN: number
-export const EXIT_NO_NODE: number
-export const EXIT_NO_COMMAND: number
-export const SOURCE_CONDITION: string
-export function findNode(from: string): string | undefined
-export function reportNoNode(name: string): void
-export function runToEnd(
+export declare const NODE_MAJOR_MIN: number
+export declare const EXIT_NO_NODE: number
+export declare const EXIT_NO_COMMAND: number
+export declare const SOURCE_CONDITION: string
+export declare function findNode(from: string): string | undefined
+export declare function reportNoNode(name: string): void
+export declare function runToEnd(
   command: string,
   args: readonly string[],
   onMissing: (error: Error) => number,
 ): Promise<number>
-export function launch(program: {
+export declare function launch(program: {
   readonly name: string
   readonly bin: string
   readonly entry: string

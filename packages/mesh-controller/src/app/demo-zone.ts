@@ -19,7 +19,7 @@ import { NAMESPACE, WIDGETS } from './demo-widgets.ts'
 const HOST = '127.0.0.1'
 const HERE = import.meta.url
 const FROM_SOURCE = extname(fileURLToPath(HERE)) === '.ts'
-const CONDITION = FROM_SOURCE ? ['--conditions=weir-source'] : []
+const CONDITION = Object.freeze(FROM_SOURCE ? ['--conditions=weir-source'] : [])
 const API_PROGRAM = fileURLToPath(
   new URL(FROM_SOURCE ? '../api-server/main.ts' : '../api-server/main.js', HERE),
 )

@@ -194,6 +194,7 @@ test('an answer that drips is given up at its deadline', async () => {
   await withHttp(
     (_request, response) => {
       response.write('{')
+      // tidy: runtime-only: the server of a test that drips on purpose
       const drip = setInterval(() => response.write(' '), 10)
       response.on('close', () => clearInterval(drip))
     },

@@ -15,7 +15,7 @@ if (code === undefined) {
   const flags = env['WEIR_FLAGS']
   if (process.argv[3] === 'wait') {
     process.on('SIGTERM', () => process.exit(9))
-    setInterval(() => {}, 1_000)
+    setTimeout(() => {}, 60_000)
   } else process.exitCode = 7
   console.log(JSON.stringify({ pid, execArgv, args: argv.slice(2), config, again, flags }))
 } else process.exitCode = code
