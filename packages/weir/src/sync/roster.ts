@@ -237,7 +237,7 @@ export class Roster implements SessionHost, Disposable {
     }
     const other = peer.outbound ?? peer.inbound!
     const whole = isOrderly(end.code) && session.complete
-    if (!whole && (wasPull || wasPush || session.sending !== 'have')) {
+    if (!whole && (wasPull || wasPush || session.engaged)) {
       // What was promised may not have arrived, and what was to be pulled was left to the other session.
       this.restart(peer, other)
       return
