@@ -32,7 +32,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(version(), '--version', 'print the version')
   const commands = [keygenCommand(), planCommand(), pubCommand(done), subCommand(done)]
   for (const command of commands) program.addCommand(command)
-  program.action(() => {
+  program.allowExcessArguments().action(() => {
+    const [unknown] = program.args
+    if (unknown !== undefined) program.error(`error: there is no command '${unknown}'`)
     program.help()
   })
   for (const command of [program, ...commands]) {
