@@ -46,6 +46,7 @@ import { type Endpoint, FixedAddresses, parseAddress } from 'weir-mesh/transport
 import { inClusterConfig, KubeClient, loadKubeconfig } from '../kube/index.ts'
 import { meshTopic, Replication, type ReplicationFaults } from '../mesh/index.ts'
 import type { Config } from './config.ts'
+import { Detour } from './detour.ts'
 import { nextIncarnation } from './incarnation.ts'
 import type { ControllerPlan } from './limits.ts'
 
@@ -61,6 +62,7 @@ export interface ControllerOptions {
 const SAMPLE_MS = 1_000
 const SWEEP_MS = 10_000
 const CLOSE_DEADLINE_MS = 4_000
+const DETOUR_MS = 1_000
 
 export class Controller implements AsyncDisposable {
   readonly zone: string
@@ -195,6 +197,11 @@ export class Controller implements AsyncDisposable {
     await this.#openStatus()
     this.#replication.start()
     for (const { id } of own) this.#sync.connect(id)
+    const detour = new Detour(
+      this.#sync,
+      own.map(({ id }) => id),
+    )
+    scope.every('detour', DETOUR_MS, () => detour.step())
   }
 
   #openStore(): MemoryStore {
@@ -234,6 +241,8 @@ export class Controller implements AsyncDisposable {
       connect: (peer, { signal }) => this.#endpoint.connect(peer, protocol, { signal }),
       policy: nodeExtensionsPolicy((header, extensions) => check(header.author, extensions.logId)),
       verifier: verifyOnPool(pool),
+      // Every zone has a session with every other: what they say to each other need not go through a third.
+      relay: 'on-session',
       ledger,
       terms: terms.sync,
       limits: limits.sync,
@@ -359,7 +368,7 @@ export class Controller implements AsyncDisposable {
       case 'live':
         return log.info('a peer is connected', { peer: this.#nameOf(report.peer) })
       case 'ended':
-        return log.info('a session ended', {
+        return log[report.code === 'RESYNC' ? 'debug' : 'info']('a session ended', {
           peer: this.#nameOf(report.peer),
           code: report.code,
           reason: report.message,

@@ -74,7 +74,7 @@ function planFor(config: PlanConfig, objectsMax: number, transport: PlannedTrans
   }
   const logsMax = 2 * zonesMax(config) + 2
   const terms = {
-    core: coreTerms({ verifierKeysMax: zonesMax(config) + 2, verifyJobsMax: 128 }),
+    core: coreTerms({ verifierKeysMax: zonesMax(config) + 2, verifyJobsMax: 256 }),
     sync: syncTerms(limits.sync),
     store: memoryStoreTerms({
       operationsMax: 4 * objectsMax,

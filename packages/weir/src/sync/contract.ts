@@ -54,6 +54,8 @@ export type TopicEvent =
   /** What was asked for with this ticket failed. */
   | { readonly type: 'failed'; readonly ticket: Ticket; readonly message: string }
   | { readonly type: 'publish'; readonly ticket: Ticket; readonly operation: StoredOperation }
+  /** Begin all sessions anew. */
+  | { readonly type: 'refresh' }
   /** A log was removed from the store on purpose. */
   | { readonly type: 'forget'; readonly log: LogName }
   /** The consumer has taken operations. */

@@ -22,6 +22,8 @@ export interface LogRow {
   behind: boolean
   /** Operations of this log are not delivered. */
   silent: boolean
+  /** Live operations of this log are offered to peers; else they get it when a session begins. */
+  pushed: boolean
   /** Whether this process has published in this log. */
   published: boolean
   /** Appends under way. */
@@ -88,6 +90,7 @@ export class LogTable implements Disposable {
       next: 0,
       behind: false,
       silent: false,
+      pushed: true,
       published: false,
       uses: 0,
       nextRow: undefined,

@@ -259,6 +259,12 @@ export class Roster implements SessionHost, Disposable {
     session.sayClose(why)
   }
 
+  /** Begins all sessions anew, so that each peer says what it has. */
+  refresh(): void {
+    for (const peer of this.#peers.values()) if (!peer.idle) peer.lost = true
+    this.resyncLost()
+  }
+
   /** Something of these peers was lost here. @returns how many sessions are begun anew. */
   resyncLost(): number {
     let restarted = 0
@@ -277,6 +283,7 @@ export class Roster implements SessionHost, Disposable {
 
   /** Offers a kept operation to all peers that may lack it; `pump` sends it. */
   forward(row: LogRow, operation: StoredOperation): void {
+    if (!row.pushed) return
     for (const peer of this.#peers.values()) {
       if (peer.has[row.index]! > operation.seq) continue
       if (!peer.push) peer.behind = true

@@ -242,6 +242,7 @@ export class Sending implements Disposable {
     const next = targets ? this.#next! : this.#peer.has
     let row = targets && this.#cursor && !this.#cursor.removed ? this.#cursor : table.first
     for (; row; row = row.nextRow) {
+      if (!targets && !row.pushed) continue
       if (next[row.index]! < (targets ? targets[row.index]! : row.ours)) break
     }
     this.#cursor = row

@@ -47,6 +47,8 @@ export interface TopicMachineOptions {
   readonly random: Random
   /** Whether operations of our own key are delivered as well. Default false. */
   readonly deliverOwn?: boolean | undefined
+  /** See `TopicSyncOptions.relay`. Default `live`. */
+  readonly relay?: 'live' | 'on-session' | undefined
   /** The first sequence number to deliver of a log that is in the store at the start. Default: only what is new. */
   readonly deliverFrom?: ((log: LogState) => number) | undefined
 }
@@ -98,7 +100,10 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
       locks: account('locks'),
       holdMs: limits.holdMs,
       lockMs: limits.lockMs,
-      onLost: (_topic, _author, _why, item) => this.#lost(item as Item),
+      onLost: (_topic, _author, _why, item) => {
+        this.#shared.counters.held_dropped.add()
+        this.#lost(item as Item)
+      },
       onUnlocked: (_topic, author, why) => {
         if (why === 'expired') this.#shared.counters.lock_expired.add()
         if (!this.#disposed) this.#ingest.drain(author)
@@ -296,6 +301,9 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
         this.#keeper.unwant(event.peer)
         this.#roster.drop(event.peer)
         return
+      case 'refresh':
+        this.#roster.refresh()
+        return
       case 'dial-failed':
         this.#keeper.failed(event.ticket, event.code)
         return
@@ -331,6 +339,7 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
       row.ours = log.height + 1
       row.next = Math.min(this.#options.deliverFrom?.(log) ?? row.ours, row.ours)
       row.silent = this.#isSilent(row)
+      row.pushed = this.#isPushed(row)
       this.#delivery.resume(row)
     }
     this.#loaded = true
@@ -338,6 +347,10 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
 
   #isSilent(row: LogRow): boolean {
     return !this.#options.deliverOwn && equalBytes(row.author, this.#options.self)
+  }
+
+  #isPushed(row: LogRow): boolean {
+    return this.#options.relay !== 'on-session' || equalBytes(row.author, this.#options.self)
   }
 
   #publish(ticket: Ticket, operation: StoredOperation): void {
@@ -384,6 +397,7 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
         seen.add(operation.id)
         session?.peer.reached(row, item.seq)
         row.silent = this.#isSilent(row)
+        row.pushed = this.#isPushed(row)
         if (ticket !== undefined) row.published = true
         else if (row.published && equalBytes(row.author, this.#options.self)) {
           counters.key_shared.add()
@@ -399,6 +413,7 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
         item.session?.peer.reached(row, item.seq)
       },
       forked: (item) => this.#forked(item),
+      lost: (item) => this.#lost(item),
       published: (item, answer) => this.#shared.fx.published(item.ticket!, answer),
       left: (item) => item.session?.left(),
     }
@@ -417,7 +432,6 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
 
   /** An operation was dropped that is not in the store: a new session with its sender brings it again. */
   #lost(item: Item): void {
-    this.#shared.counters.held_dropped.add()
     const peer = item.session?.peer
     if (!peer || peer.idle) return
     peer.lost = true

@@ -60,6 +60,11 @@ export interface TopicSyncOptions {
   readonly random: Random
   /** Whether operations of our own key reach `onOperation` as well. Default false. */
   readonly deliverOwn?: boolean
+  /**
+   * When operations of others reach peers from here: `live`, at once, as p2panda does, or `on-session`, when a session
+   * begins. In a mesh where each author has a session with each peer the first sends everything twice. Default `live`.
+   */
+  readonly relay?: 'live' | 'on-session'
   /** The first sequence number to deliver of a log that is in the store at the start. Default: only what is new. */
   deliverFrom?(log: LogState): number
   /**
@@ -167,6 +172,11 @@ export class TopicSync implements AsyncDisposable {
       this.#deliver({ type: 'publish', ticket, operation })
     })
     if (result !== 'kept' && result !== 'duplicate') throw publishError(result)
+  }
+
+  /** Begins all sessions anew: each peer then sends what it has and we lack, of whatever author. */
+  refresh(): void {
+    this.#deliver({ type: 'refresh' })
   }
 
   /** Removes a log from the store and from memory; peers that still have it may send it again. */
