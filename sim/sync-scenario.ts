@@ -291,14 +291,16 @@ class Scenario {
     })
   }
 
+  /** Whether every log is whole in some other store, so that nothing is gone for ever with this one. */
   #elsewhere(at: number): boolean {
-    const name = this.#name(at)
+    const whole = (node: SimNode, log: number) =>
+      node.store.height(this.#name(log)) >= this.#published[log]! - 1
+    const others = this.#nodes.filter((_, other) => other !== at)
+    const logs = [...this.#nodes.keys()]
     return (
-      this.#nodes.some(
-        (node, other) => other !== at && node.store.height(name) >= this.#published[at]! - 1,
-      ) &&
-      this.#nodes.every((node) => node.running || node === this.#nodes[at]) &&
-      this.#nodes[at]!.store.height(name) === this.#published[at]! - 1
+      others.every((node) => node.running) &&
+      logs.every((log) => others.some((node) => whole(node, log))) &&
+      this.#nodes[at]!.store.height(this.#name(at)) === this.#published[at]! - 1
     )
   }
 

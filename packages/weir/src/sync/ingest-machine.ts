@@ -11,7 +11,7 @@ import type { Header } from '../core/index.ts'
 import type { Ticket } from '../machine/index.ts'
 import { assert } from '../runtime/index.ts'
 import type { Appended, StoredOperation } from '../store/index.ts'
-import { ending } from './errors.ts'
+import { type Ending, ending } from './errors.ts'
 import type { GossipBuffer, Holdable } from './gossip-buffer.ts'
 import type { LogRow } from './log-table.ts'
 import type { Session } from './session-machine.ts'
@@ -45,6 +45,8 @@ export interface IngestOutcome {
   kept(row: LogRow, item: Item): void
   duplicate(row: LogRow, item: Item): void
   forked(item: Item): void
+  /** The operation was dropped after its session had ended; only a new one brings it again. */
+  lost(item: Item): void
   published(item: Item, answer: Appended | 'failed'): void
   /** The operation has left, whatever became of it: its session may go on reading. */
   left(item: Item): void
@@ -188,7 +190,7 @@ export class IngestMachine implements Disposable {
     else {
       item.state = 'dropped'
       if (valid === undefined) {
-        session?.end(ending('VERIFY_FAILED', 'signatures could not be verified'))
+        this.#failed(item, ending('VERIFY_FAILED', 'signatures could not be verified'))
         return
       }
       this.#shared.counters.bad.add()
@@ -244,11 +246,10 @@ export class IngestMachine implements Disposable {
   #settle(item: Item, answer: Appended | undefined): void {
     const row = item.row!
     row.uses--
-    const { session } = item
     if (item.ticket) this.#outcome.published(item, answer ?? 'failed')
     switch (answer) {
       case undefined:
-        session?.end(ending('STORE_FAILED', 'the store could not keep what the peer sent'))
+        this.#failed(item, ending('STORE_FAILED', 'the store could not keep what the peer sent'))
         break
       case 'kept':
         row.ours = item.seq + 1
@@ -267,10 +268,16 @@ export class IngestMachine implements Disposable {
         this.#outcome.forked(item)
         break
       case 'full':
-        session?.end(ending('STORE_FULL', 'the store has no room for what the peer sends'))
+        this.#failed(item, ending('STORE_FULL', 'the store has no room for what the peer sends'))
         break
     }
     this.#leave(item)
+  }
+
+  /** We are to blame: the session ends, and when it has ended before, another one must bring the operation. */
+  #failed(item: Item, end: Ending): void {
+    if (item.session?.closed) this.#outcome.lost(item)
+    else item.session?.end(end)
   }
 
   /** The operation that waited for this one is next. */
