@@ -35,6 +35,7 @@ import { offerTopic } from './handshake.ts'
 import type { SyncLimits } from './limits.ts'
 import type { SyncTerms } from './memory.ts'
 import type { LogPolicy } from './policy.ts'
+import { publishError } from './publish-error.ts'
 import type { PeerState } from './roster.ts'
 import { type LinkHost, SyncLink } from './sync-link.ts'
 import { type Backlog, TopicMachine } from './topic-machine.ts'
@@ -483,27 +484,3 @@ const described = (report: SyncReport & { readonly type: 'fork' | 'key-shared' }
   seq: report.seq,
   from: report.peer ? shortId(report.peer) : 'here',
 })
-
-function publishError(result: Exclude<Published, 'kept' | 'duplicate'>): WeirError {
-  switch (result) {
-    case 'full':
-      return new WeirError('STORE_FULL', 'the store has no room; prune the log or wait', {
-        retryable: true,
-      })
-    case 'busy':
-      return new WeirError('SYNC_BUSY', 'too much is on its way to the store; wait and try again', {
-        retryable: true,
-      })
-    case 'failed':
-      return new WeirError('STORE_FAILED', 'the store did not keep the operation; try again', {
-        retryable: true,
-      })
-    case 'gap':
-      return new WeirError('LOG_GAP', 'the operation is not the next of its log')
-    case 'fork':
-      return new WeirError(
-        'LOG_FORKED',
-        'another operation stands at this place of the log: a second process may use the key',
-      )
-  }
-}
