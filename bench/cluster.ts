@@ -115,9 +115,9 @@ export class Cluster {
       const query = `?limit=500${token === '' ? '' : `&continue=${encodeURIComponent(token)}`}`
       const page = JSON.parse(await this.#get(COLLECTION + query)) as {
         metadata: { continue?: string }
-        items: { metadata: { name: string; labels?: unknown }; spec: unknown }[]
+        items: { metadata: { name: string }; spec: object }[]
       }
-      for (const { metadata, spec } of page.items) contents.set(metadata.name, JSON.stringify(spec))
+      for (const { metadata, spec } of page.items) contents.set(metadata.name, sorted(spec))
       token = page.metadata.continue ?? ''
     } while (token !== '')
     return contents
@@ -223,6 +223,9 @@ export class Cluster {
     })
   }
 }
+
+/** The order of keys is not content. */
+const sorted = (spec: object): string => JSON.stringify(Object.entries(spec).sort())
 
 /** The first `"name":"…"` of an event is that of its object: the server writes metadata before spec. */
 function readChange(line: string, at: number): Change | undefined {

@@ -39,7 +39,7 @@ export async function latency({ quick, say }: Context): Promise<Measure[]> {
       await drive(count, { perSecond: PER_SECOND }, (at) => {
         const object = `object-${at}`
         if (type === 'ADDED') return a!.create(widgetText(object))
-        return type === 'MODIFIED' ? a!.patch(object, editText(at)) : a!.delete(object)
+        return type === 'MODIFIED' ? a!.patch(object, editText(at + 1)) : a!.delete(object)
       })
       const whole = await tracker.settled(count)
       const [, b, c] = [0, 1, 2].map((to) => tracker.latencies(to))

@@ -84,7 +84,7 @@ async function tooFast(mesh: Mesh, count: number, say: Context['say']): Promise<
   const from = performance.now()
   await drive(count, { parallel: PARALLEL }, async (at) => {
     await a!.create(widgetText(`fast-${at}`))
-    await a!.patch(`fast-${at}`, editText(at))
+    await a!.patch(`fast-${at}`, editText(at + 1))
     if (at % 3 === 0) await a!.delete(`fast-${at}`)
   })
   const sentMs = performance.now() - from
