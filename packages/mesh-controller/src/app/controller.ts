@@ -47,6 +47,7 @@ import { inClusterConfig, KubeClient, loadKubeconfig } from '../kube/index.ts'
 import { meshTopic, Replication, type ReplicationFaults } from '../mesh/index.ts'
 import type { Config } from './config.ts'
 import { Detour } from './detour.ts'
+import { IdleCollector } from './idle-collector.ts'
 import { nextIncarnation } from './incarnation.ts'
 import type { ControllerPlan } from './limits.ts'
 
@@ -316,6 +317,8 @@ export class Controller implements AsyncDisposable {
       clock: scope.clock,
     })
     scope.every('memory sample', SAMPLE_MS, () => memory.sample())
+    const collector = new IdleCollector({ busy: () => this.#replication.wasBusy() })
+    scope.every('idle collection', SAMPLE_MS, () => collector.step())
     this.#status = await StatusServer.open({
       scope,
       ledger,

@@ -119,6 +119,7 @@ export class Replication implements AsyncDisposable {
   #cluster = ''
   #problem = 'starting'
   #synced = 0
+  #handled = 0
   #timer: Timer | undefined
   #timerAt = NEVER
   #stale: ObjectName | undefined
@@ -226,6 +227,13 @@ export class Replication implements AsyncDisposable {
       if (state.problem !== '') return `${resource.plural}: ${state.problem}`
     }
     return undefined
+  }
+
+  /** Whether anything is being written, here or into the own log, or was since the last look. */
+  wasBusy(): boolean {
+    const handled = this.#handled
+    this.#handled = 0
+    return handled > 0 || this.#machine.pending > 0 || this.#ownLog.queued > 0
   }
 
   get status() {
@@ -399,6 +407,7 @@ export class Replication implements AsyncDisposable {
 
   #dispatch(event: ReplicationEvent): void {
     if (this.#scope.closed) return
+    this.#handled++
     this.#machine.handle(event, this.#scope.clock.now(), this.#effects)
     this.#arm()
   }
