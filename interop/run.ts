@@ -1,0 +1,84 @@
+/**
+ * `npm run interop`: Weir against what others have written, each in its real form.
+ *
+ *     npm run interop                what can be tried here; what cannot is named
+ *     npm run interop -- --require   fails when something cannot be tried
+ *     npm run interop -- --measure   prints figures with the Rust peer instead of running tests
+ *
+ * Builds the Rust peer with cargo and runs the tests against it; installs the official Kubernetes client into a folder
+ * of its own, outside the workspace, and runs the tests against that.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { runCommand } from '../tools/children.ts'
+import { ROOT } from '../tools/files.ts'
+import { run as runKubernetes } from './kubernetes/run.ts'
+
+const { values } = parseArgs({
+  options: { require: { type: 'boolean' }, measure: { type: 'boolean' } },
+})
+
+const INTEROP = join(ROOT, 'interop')
+const TARGET = process.env['CARGO_TARGET_DIR'] || join(homedir(), '.cache', 'weir-interop')
+/** A selection of its own means another union of features, and iroh compiled again. */
+const PACKAGE = 'weir-interop-peer'
+const RUST_TESTS = Object.freeze([
+  'rust.test.ts',
+  'rust-sessions.test.ts',
+  'rust-faults.test.ts',
+  'rust-refuses.test.ts',
+])
+
+process.exitCode = await run()
+
+async function run(): Promise<number> {
+  const rust = await againstRust()
+  if (rust !== 0 || values.measure) return rust
+  return againstKubernetes()
+}
+
+async function againstRust(): Promise<number> {
+  if (spawnSync('cargo', ['--version']).status !== 0) {
+    return untried('the Rust peer: cargo is not installed, and it builds the peer (Rust 1.95)')
+  }
+  const target = ['--target-dir', TARGET]
+  const build = ['build', '--release', '--locked', '--ignore-rust-version', '-j', '2']
+  const built = await runCommand('cargo', [...build, '-p', PACKAGE, ...target], {
+    cwd: join(INTEROP, 'rust'),
+  })
+  if (built !== 0) {
+    console.error(`interop: the Rust peer was not built: cargo ended with ${built}.`)
+    return built
+  }
+  const env = { ...process.env, WEIR_RUST_PEER: join(TARGET, 'release', PACKAGE) }
+  if (values.measure) return node([join(INTEROP, 'measure.ts')], env)
+  return test(RUST_TESTS, env)
+}
+
+async function againstKubernetes(): Promise<number> {
+  const code = await runKubernetes()
+  const client = join(INTEROP, 'kubernetes', 'node_modules', '@kubernetes', 'client-node')
+  if (code === 0 || existsSync(client)) return code
+  return untried('the Kubernetes client: npm could not install it')
+}
+
+/** One file after the other: both ends of a test want a core. */
+function test(files: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const options = ['--expose-gc', '--test', '--test-concurrency=1']
+  return node([...options, ...files.map((file) => join(INTEROP, file))], {
+    ...env,
+    WEIR_ASSERT: '1',
+  })
+}
+
+const node = (args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> =>
+  runCommand(process.execPath, ['--conditions=weir-source', ...args], { env })
+
+/** Says what could not be tried. @returns the exit code of that */
+function untried(what: string): number {
+  console.log(`interop: NOT TRIED: ${what}.`)
+  return values.require ? 1 : 0
+}
