@@ -9,11 +9,10 @@ const PRINTS: Readonly<Record<string, RegExp>> = Object.freeze({
   'cleanup-scope.ts': /clean-up failed item=broken[\s\S]*after owned=0 listeners=0 failed=1\n$/,
   'cleanup-subscription.ts':
     /block: 0 in[\s\S]*break: 0 in[\s\S]*abort: 0 in[\s\S]*the ledger is empty\n$/,
+  'pub-sub.ts': /^one\ntwo\nthree\nstreams left 0\nboth ledgers are empty\n$/,
 })
 
-for (const name of readdirSync(import.meta.dirname).filter((file) =>
-  /^cleanup-.*\.ts$/.test(file),
-)) {
+for (const name of readdirSync(import.meta.dirname).filter((file) => /^[\w-]+\.ts$/.test(file))) {
   test(`${name} has at most 60 lines, runs and cleans up`, () => {
     const path = join(import.meta.dirname, name)
     const lines = readFileSync(path, 'utf8').trimEnd().split('\n').length

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { Program } from './program.fixture.ts'
 
-const missing = await import('@number0/iroh/index.js').then(
+const missing = await import('weir-mesh-iroh').then(
   () => false as const,
   () => 'the binding of iroh is not installed for this platform',
 )
