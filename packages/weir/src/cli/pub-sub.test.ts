@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { Program } from './program.fixture.ts'
 
-const missing = await import('weir-mesh-iroh').then(
+// By a variable, as the library does it: the package is optional.
+const BINDING = 'weir-mesh-iroh'
+const missing = await import(BINDING).then(
   () => false as const,
   () => 'the binding of iroh is not installed for this platform',
 )

@@ -53,11 +53,24 @@ export interface PacketKeys extends Disposable {
    * Seals a packet in place: header at [start, headerEnd), plaintext at [headerEnd, plainEnd), 16 bytes of room after.
    * Header protection is applied. @returns the end of the sealed packet.
    */
-  seal(buffer: Uint8Array, start: number, headerEnd: number, plainEnd: number, packetNumber: number, packetNumberLength: number): number
+  seal(
+    buffer: Uint8Array,
+    start: number,
+    headerEnd: number,
+    plainEnd: number,
+    packetNumber: number,
+    packetNumberLength: number,
+  ): number
   /** Takes header protection off in place. @returns the length of the packet number in bytes (1 to 4). */
   unmask(buffer: Uint8Array, start: number, packetNumberOffset: number): number
   /** Opens a packet in place. @returns the end of the plaintext, or -1 when it is not authentic. */
-  open(buffer: Uint8Array, start: number, headerEnd: number, end: number, packetNumber: number): number
+  open(
+    buffer: Uint8Array,
+    start: number,
+    headerEnd: number,
+    end: number,
+    packetNumber: number,
+  ): number
   /** Keys of the next phase; header protection stays (RFC 9001 section 6). */
   next(): PacketKeys
 }
