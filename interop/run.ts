@@ -32,8 +32,6 @@ const RUST_TESTS = Object.freeze([
   'rust-refuses.test.ts',
 ])
 
-process.exitCode = await run()
-
 async function run(): Promise<number> {
   const rust = await againstRust()
   if (rust !== 0 || values.measure) return rust
@@ -82,3 +80,5 @@ function untried(what: string): number {
   console.log(`interop: NOT TRIED: ${what}.`)
   return values.require ? 1 : 0
 }
+
+process.exitCode = await run()
