@@ -1,0 +1,94 @@
+/**
+ * `npm run soak`: whether a mesh that works for long holds more and more.
+ *
+ *     npm run soak                                12 rounds of 1 000 objects of 2 KiB, each created, edited and deleted
+ *     npm run soak -- --rounds 30 --objects 2000
+ *
+ * Three zones over the real transport; after each round a collection is forced in each controller and its live heap
+ * read. The Theil-Sen slope over the rounds from the third on, with its upper bound, is held against 50 bytes an object.
+ */
+import { parseArgs } from 'node:util'
+import { WIDGETS, widget } from '../packages/mesh-controller/src/api-server/testing.ts'
+import { theilSen } from '../packages/weir/testing/index.ts'
+import { MeshUnderTest } from './mesh.ts'
+import { until } from './processes.ts'
+
+const BYTES_PER_OBJECT_MAX = 50
+const CALLERS = 8
+const FIRST_ROUND = 3
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '12' },
+    objects: { type: 'string', default: '1000' },
+  },
+})
+const rounds = Number(values.rounds)
+const objects = Number(values.objects)
+if (!Number.isInteger(rounds) || rounds < FIRST_ROUND + 2 || !(objects > 0)) {
+  console.error(`--rounds needs at least ${FIRST_ROUND + 2}, --objects at least 1`)
+  process.exit(2)
+}
+process.exitCode = await soak()
+
+async function soak(): Promise<number> {
+  const mesh = await MeshUnderTest.open(3)
+  const heaps = new Map(mesh.zones.map((zone) => [zone.name, [] as number[]]))
+  try {
+    await mesh.startAll()
+    for (let round = 1; round <= rounds; round++) {
+      await work(mesh)
+      const cells: string[] = []
+      for (const zone of mesh.zones) {
+        const { heapUsed, arrayBuffers, rss } = await zone.memory()
+        heaps.get(zone.name)!.push(heapUsed + arrayBuffers)
+        const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(2)
+        cells.push(`${zone.name} ${mib(heapUsed)} + ${mib(arrayBuffers)} MiB, RSS ${mib(rss)}`)
+      }
+      console.log(`round ${String(round).padStart(2)}: ${cells.join('   ')}`)
+    }
+    return judge(heaps)
+  } finally {
+    await mesh.close()
+  }
+}
+
+async function work(mesh: MeshUnderTest): Promise<void> {
+  const client = mesh.zones[0]!.cluster.client
+  const note = 'x'.repeat(1_800)
+  await each((at) => client.create(WIDGETS, widget(`w${at}`, { note, size: at })))
+  await each((at) => client.mergePatch(WIDGETS, 'default', `w${at}`, { spec: { size: at + 1 } }))
+  await each((at) => client.delete(WIDGETS, 'default', `w${at}`))
+  for (const zone of mesh.zones) {
+    await until(
+      `${zone.name} is empty`,
+      async () => (await zone.metric('mesh_objects')) === 0,
+      120_000,
+    )
+  }
+}
+
+async function each(run: (at: number) => Promise<unknown>): Promise<void> {
+  let next = 0
+  const caller = async () => {
+    while (next < objects) await run(next++)
+  }
+  await Promise.all(Array.from({ length: CALLERS }, caller))
+}
+
+function judge(heaps: ReadonlyMap<string, readonly number[]>): number {
+  let failed = 0
+  for (const [zone, bytes] of heaps) {
+    const points = bytes
+      .map((y, index) => ({ x: index + 1, y }))
+      .filter(({ x }) => x >= FIRST_ROUND)
+    const { slope, upper } = theilSen(points)
+    const perObject = { slope: slope / objects, upper: upper / objects }
+    const good = perObject.upper <= BYTES_PER_OBJECT_MAX
+    if (!good) failed++
+    console.log(
+      `${zone}: ${perObject.slope.toFixed(1)} bytes per object, upper bound ${perObject.upper.toFixed(1)}, at most ${BYTES_PER_OBJECT_MAX}: ${good ? 'held' : 'NOT HELD'}`,
+    )
+  }
+  return failed === 0 ? 0 : 1
+}
