@@ -10,7 +10,7 @@
 import { parseArgs } from 'node:util'
 import { WIDGETS, widget } from '../packages/mesh-controller/src/api-server/testing.ts'
 import { theilSen } from '../packages/weir/testing/index.ts'
-import { MeshUnderTest } from './controllers.ts'
+import { MeshUnderTest } from './mesh.ts'
 import { until } from './processes.ts'
 
 const BYTES_PER_OBJECT_MAX = 50

@@ -12,7 +12,7 @@ import { encodeHandshake } from 'weir-mesh/sync'
 import { FixedAddresses, loadTransport } from 'weir-mesh/transport'
 import { WIDGETS, widget } from '../../packages/mesh-controller/src/api-server/testing.ts'
 import { meshTopic } from '../../packages/mesh-controller/src/mesh/index.ts'
-import { MeshUnderTest, startController } from '../controllers.ts'
+import { MeshUnderTest, startController } from '../mesh.ts'
 import { until } from '../processes.ts'
 
 /** Runs a controller that cannot start. @returns its code and the last line that it says. */

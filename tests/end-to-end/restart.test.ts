@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { WIDGETS, widget } from '../../packages/mesh-controller/src/api-server/testing.ts'
-import { MeshUnderTest } from '../controllers.ts'
+import { MeshUnderTest } from '../mesh.ts'
 import { until } from '../processes.ts'
 
 const OBJECTS = 200
