@@ -76,11 +76,6 @@ export class DemoChild implements Disposable {
     return this.#asked
   }
 
-  /** The exit code, once it has ended by itself. */
-  get code(): number | null {
-    return this.#process.exitCode
-  }
-
   /** How it ended, with its last words: one line for people. */
   get verdict(): string {
     const { exitCode, signalCode } = this.#process
@@ -95,7 +90,7 @@ export class DemoChild implements Disposable {
 
   /** Sends a signal to the pid, as long as the process is ours. */
   kill(signal: NodeJS.Signals): void {
-    if (signal !== 'SIGUSR2') this.#asked = true
+    this.#asked = true
     if (this.#process.exitCode === null && this.#process.signalCode === null) {
       this.#process.kill(signal)
     }

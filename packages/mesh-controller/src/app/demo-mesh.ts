@@ -20,9 +20,6 @@ import { planController } from './limits.ts'
 export interface DemoMeshOptions {
   readonly scope: Scope
   readonly folder: string
-  readonly zones?: readonly string[]
-  readonly memory?: string
-  readonly env?: NodeJS.ProcessEnv
 }
 
 const ZONES = Object.freeze(['zone-a', 'zone-b', 'zone-c'])
@@ -40,7 +37,6 @@ export class DemoMesh {
 
   private constructor(options: DemoMeshOptions, ports: readonly number[]) {
     const { scope, folder } = options
-    const names = options.zones ?? ZONES
     this.scope = scope
     this.folder = folder
     this.terms = demoTerms()
@@ -55,7 +51,7 @@ export class DemoMesh {
     this.example = write('example.yaml', `${stringifyJson(widget('example', { size: 1 }))}\n`)
     const statusToken = randomBytes(24).toString('base64url')
     this.tokenFile = write('status.token', `${statusToken}\n`)
-    const seats = names.map((zone, at) =>
+    const seats = ZONES.map((zone, at) =>
       takeSeat(folder, zone, ports.slice(at * PORTS_PER_ZONE, (at + 1) * PORTS_PER_ZONE)),
     )
     this.zones = Object.freeze(
@@ -70,8 +66,6 @@ export class DemoMesh {
             definition,
             statusToken,
             statusTokenFile: this.tokenFile,
-            ...(options.memory === undefined ? {} : { memory: options.memory }),
-            ...(options.env === undefined ? {} : { env: options.env }),
           }),
       ),
     )
@@ -79,10 +73,11 @@ export class DemoMesh {
 
   /** Lays the zones out and plans them; nothing runs yet. */
   static async prepare(options: DemoMeshOptions): Promise<DemoMesh> {
-    const count = (options.zones ?? ZONES).length * PORTS_PER_ZONE
-    const mesh = new DemoMesh(options, await takePorts(count))
+    const mesh = new DemoMesh(options, await takePorts(ZONES.length * PORTS_PER_ZONE))
     for (const zone of mesh.zones) {
-      zone.plan = (await planController(await readConfig(zone.config))).plan
+      const { plan, limits } = await planController(await readConfig(zone.config))
+      zone.plan = plan
+      zone.objectsMax = limits.mesh.objectsMax
     }
     return mesh
   }

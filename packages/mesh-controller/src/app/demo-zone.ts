@@ -46,9 +46,6 @@ export interface ZoneOptions {
   readonly definition: string
   readonly statusToken: string
   readonly statusTokenFile: string
-  readonly memory?: string
-  /** Added to the environment of the controller. */
-  readonly env?: NodeJS.ProcessEnv
 }
 
 /** Makes the folder and the key of a zone. */
@@ -68,6 +65,8 @@ export class DemoZone {
   readonly config: string
   /** Set before a controller is started. */
   plan: Plan | undefined
+  /** How many objects the plan has room for. */
+  objectsMax = 0
   readonly #options: ZoneOptions
   #api: DemoChild | undefined
   #controller: DemoChild | undefined
@@ -125,7 +124,7 @@ export class DemoZone {
         CONTROLLER_PROGRAM,
         ...['--config', this.config, '--exit-with-stdin', '--log-format', 'text'],
       ],
-      env: { ...this.#options.env, WEIR_FLAGS: 'given' },
+      env: { WEIR_FLAGS: 'given' },
     })
     this.#controller = child
     return child
@@ -136,7 +135,7 @@ export class DemoZone {
     const ready = await this.#get('/readyz')
     if (ready === undefined) return 'it does not answer'
     if (ready.status !== 200) return ready.text.trim().replaceAll('\n', ', ')
-    const { zones } = (await this.status()) ?? {}
+    const zones = await this.#zones()
     if (zones === undefined) return 'it does not tell its status'
     for (const { zone } of this.#options.others) {
       if (!zones.some((row) => row.zone === zone && row.complete)) return `it waits for ${zone}`
@@ -149,15 +148,11 @@ export class DemoZone {
     if (child) await this.#until(async () => (await this.problem()) === undefined, child, signal)
   }
 
-  /** What the controller says of its replication. */
-  async status(): Promise<ReplicationText | undefined> {
+  /** What the controller knows of each zone. */
+  async #zones(): Promise<readonly ZoneRow[] | undefined> {
     const answer = await this.#get('/status')
     if (answer?.status !== 200) return undefined
-    return (JSON.parse(answer.text) as { readonly replication: ReplicationText }).replication
-  }
-
-  async metrics(): Promise<string> {
-    return (await this.#get('/metrics'))?.text ?? ''
+    return (JSON.parse(answer.text) as StatusText).replication.zones
   }
 
   async #until(
@@ -212,26 +207,20 @@ export class DemoZone {
   }
 }
 
-/** The part of /status that the demo and the tests read. */
-export interface ReplicationText {
-  readonly incarnation: number
-  readonly objects: number
-  readonly ownObjects: number
-  readonly snapshots: number
-  readonly queued: number
-  readonly pending: number
-  readonly retrying: number
-  readonly problem: string
-  readonly zones: readonly {
-    readonly zone: string
-    readonly objects: number
-    readonly complete: boolean
-  }[]
+interface ZoneRow {
+  readonly zone: string
+  /** Whether its snapshot was applied. */
+  readonly complete: boolean
+}
+
+/** The part of /status that the demo reads. */
+interface StatusText {
+  readonly replication: { readonly zones: readonly ZoneRow[] }
 }
 
 /** JSON is YAML: no program that writes YAML is needed. */
 function configText(options: ZoneOptions): string {
-  const { seat, others, statusTokenFile, memory } = options
+  const { seat, others, statusTokenFile } = options
   const { group, version, kind } = WIDGETS
   const config = {
     zone: seat.zone,
@@ -246,7 +235,7 @@ function configText(options: ZoneOptions): string {
     })),
     kubernetes: { kubeconfig: 'kubeconfig' },
     resources: [{ group, version, kind, namespaces: [NAMESPACE] }],
-    memory: memory ?? '200Mi',
+    memory: '200Mi',
     status: { listen: `${HOST}:${seat.statusPort}`, tokenFile: statusTokenFile },
   }
   return `${stringifyJson(config)}\n`

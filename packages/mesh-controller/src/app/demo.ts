@@ -113,7 +113,7 @@ function ended(signal: AbortSignal): Promise<void> {
 function introduce(mesh: DemoMesh): string {
   const first = mesh.zones[0]!
   const lines = [
-    `Plan of ${first.name}; the other zones have the same:`,
+    `Plan of ${first.name}, up to ${first.objectsMax} objects; the other zones have the same:`,
     formatPlan(first.plan!, { rowsMax: 12 }),
     '',
     'Kubernetes, with kubectl if you have it:',
