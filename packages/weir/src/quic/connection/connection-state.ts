@@ -1,0 +1,217 @@
+/**
+ * What the parts of a connection share: spaces, keys, streams, ids, path and recovery, and how it ends.
+ *
+ * Memory: see the README; the parts name what they hold.
+ */
+
+import { equalBytes } from '../../codec/index.ts'
+import type { NodeId } from '../../core/index.ts'
+import type { Level, LevelSecrets, TlsEffects, TlsMachine } from '../contract.ts'
+import { ErrorCode, type Violation } from '../packet/errors.ts'
+import { DATAGRAM_BYTES_MIN } from '../packet/header.ts'
+import {
+  decodeParameters,
+  defaultParameters,
+  encodeParameters,
+  type TransportParameters,
+} from '../packet/parameters.ts'
+import { Recovery } from '../recovery/recovery.ts'
+import { Streams } from '../streams/streams.ts'
+import { ApplicationKeys } from './application-keys.ts'
+import { LocalIds, REMOTE_IDS_MAX, RemoteIds } from './connection-ids.ts'
+import type { ConnectionEffects, ConnectionOptions } from './connection-options.ts'
+import { Paths } from './path.ts'
+import { PacketSpace } from './space.ts'
+
+/** Why the connection is to end; set once. */
+export interface Ending {
+  readonly by: 'local' | 'remote' | 'lost'
+  readonly application: boolean
+  readonly code: number
+  readonly reason: string
+  /** Whether the peer is told. */
+  readonly told: boolean
+}
+
+const NOTHING = new Uint8Array(0)
+
+export class ConnectionState implements TlsEffects {
+  readonly options: ConnectionOptions
+  readonly client: boolean
+  readonly initial: PacketSpace
+  readonly handshake: PacketSpace
+  readonly application: PacketSpace
+  readonly recovery: Recovery
+  readonly streams: Streams
+  readonly localIds: LocalIds
+  readonly remoteIds: RemoteIds
+  readonly paths: Paths
+  readonly tls: TlsMachine
+  keys: ApplicationKeys | undefined
+  peer: TransportParameters | undefined
+  /** The token of a Retry, repeated in each Initial. */
+  token: Uint8Array = NOTHING
+  retrySource: Uint8Array | undefined
+  /** The destination of the client's Initials, which changes with a Retry. */
+  initialDestination: Uint8Array
+  /** A packet of the peer was taken: its ids are fixed. */
+  heard = false
+  /** TLS is through: the peer is authenticated. */
+  up = false
+  confirmed = false
+  handshakeDoneDue = false
+  pingDue = false
+  pathResponse: Uint8Array | undefined
+  forged = 0
+  ending: Ending | undefined
+  now = 0
+  effects: ConnectionEffects | undefined
+  /** When something came, and when something that the peer answers was sent first after that. */
+  heardAt: number
+  spokeAt: number
+  idleUs: number
+
+  constructor(options: ConnectionOptions, now: number) {
+    const { limits, accounts, role } = options
+    this.options = options
+    this.client = role === 'client'
+    this.initial = new PacketSpace('initial', accounts.records)
+    this.handshake = new PacketSpace('handshake', accounts.records)
+    this.application = new PacketSpace('application', accounts.records)
+    this.recovery = new Recovery(DATAGRAM_BYTES_MIN, limits.congestionWindowBytesMax)
+    this.streams = new Streams({
+      client: this.client,
+      limits,
+      accounts,
+      events: {
+        shown: (stream) => this.effects!.shown(stream),
+        readable: (stream) => this.effects!.readable(stream),
+        writable: (stream) => this.effects!.writable(stream),
+        stopped: (stream, code) => this.effects!.stopped(stream, code),
+        granted: (bidi) => this.effects!.granted(bidi),
+        gone: (stream) => this.effects!.gone(stream),
+      },
+    })
+    this.localIds = new LocalIds(options.router, options.localId)
+    this.remoteIds = new RemoteIds(options.peerId ?? options.originalDestination)
+    this.initialDestination = options.originalDestination
+    this.retrySource = options.retrySource
+    this.paths = new Paths(options.remote, this.client || options.validated, options.random)
+    this.heardAt = this.spokeAt = now
+    this.idleUs = limits.idleTimeoutMs * 1000
+    // After a Retry the client uses the id of the Retry for its keys.
+    this.setInitialKeys(options.retrySource ?? options.originalDestination)
+    this.tls = options.tls(this.#parameters())
+  }
+
+  setInitialKeys(id: Uint8Array): void {
+    const keys = this.options.security.initialKeys(id, this.options.role)
+    this.initial.read?.[Symbol.dispose]()
+    this.initial.write?.[Symbol.dispose]()
+    this.initial.read = keys.read
+    this.initial.write = keys.write
+  }
+
+  spaceOf(level: Level): PacketSpace {
+    if (level === 'initial') return this.initial
+    return level === 'handshake' ? this.handshake : this.application
+  }
+
+  /** The peer broke a rule, or we cannot go on. */
+  fail(fault: Violation): void {
+    this.end({ by: 'lost', application: false, code: fault.code, reason: fault.reason, told: true })
+  }
+
+  end(ending: Ending): void {
+    this.ending ??= ending
+  }
+
+  drop(space: PacketSpace): void {
+    if (space.dropped) return
+    this.recovery.forget(space)
+    space.drop()
+  }
+
+  confirm(): void {
+    if (this.confirmed) return
+    this.confirmed = true
+    this.drop(this.initial)
+    this.drop(this.handshake)
+  }
+
+  // What TLS asks for.
+
+  send(level: Level, bytes: Uint8Array): void {
+    this.spaceOf(level).cryptoOut.write(bytes, 0, bytes.length)
+  }
+
+  secrets(level: 'handshake' | 'application', secrets: LevelSecrets): void {
+    const { security, limits } = this.options
+    const { read, write } = security.levelKeys(secrets)
+    const space = this.spaceOf(level)
+    if (level === 'handshake') {
+      space.read = read
+      space.write = write
+      return
+    }
+    const most = Math.floor(security.limits(secrets.suite).sealedMax / 2)
+    const wanted = limits.keyUpdatePackets > 0 ? Math.min(limits.keyUpdatePackets, most) : most
+    this.keys = new ApplicationKeys(read, write, wanted)
+  }
+
+  peerParameters(bytes: Uint8Array): void {
+    const peer = decodeParameters(bytes, !this.client)
+    if ('reason' in peer) return this.fail(peer)
+    if (!this.#idsMatch(peer)) {
+      return this.fail({ code: ErrorCode.transportParameter, reason: 'the connection ids differ' })
+    }
+    this.peer = peer
+    this.recovery.maxAckDelayUs = peer.maxAckDelayMs * 1000
+    if (peer.maxIdleTimeoutMs > 0) this.idleUs = Math.min(this.idleUs, peer.maxIdleTimeoutMs * 1000)
+    this.streams.peerParameters(peer)
+    if (peer.statelessResetToken) this.remoteIds.current.token = peer.statelessResetToken
+  }
+
+  established(peer: { readonly node: NodeId; readonly protocol: Uint8Array }): void {
+    if (!this.peer) return this.fail({ code: 0x16d, reason: 'no transport parameters' })
+    this.up = true
+    if (!this.client) {
+      this.handshakeDoneDue = true
+      this.confirm()
+    }
+    this.localIds.fill(this.peer.activeConnectionIdLimit)
+    this.effects!.established(peer)
+  }
+
+  alert(alert: number, message: string): void {
+    this.fail({ code: ErrorCode.crypto + alert, reason: message })
+  }
+
+  #idsMatch(peer: TransportParameters): boolean {
+    const same = (a: Uint8Array | undefined, b: Uint8Array | undefined) =>
+      a === undefined || b === undefined ? a === b : equalBytes(a, b)
+    if (!same(peer.initialSource, this.remoteIds.current.bytes)) return false
+    if (!this.client) return true
+    const { originalDestination } = this.options
+    return (
+      same(peer.originalDestination, originalDestination) &&
+      same(peer.retrySource, this.retrySource)
+    )
+  }
+
+  #parameters(): Uint8Array {
+    const { localId, limits, originalDestination, retrySource } = this.options
+    const own = defaultParameters()
+    this.streams.fillParameters(own)
+    own.maxIdleTimeoutMs = limits.idleTimeoutMs
+    own.maxUdpPayload = DATAGRAM_BYTES_MIN + 300
+    own.activeConnectionIdLimit = REMOTE_IDS_MAX
+    own.initialSource = localId.bytes
+    if (!this.client) {
+      own.originalDestination = originalDestination
+      own.retrySource = retrySource
+      own.statelessResetToken = localId.token
+    }
+    return encodeParameters(own)
+  }
+}

@@ -1,0 +1,171 @@
+/** What the frames of the peer do to a connection. */
+import { copyBytes } from '../../codec/index.ts'
+import type { FrameSink } from '../frames/frame-types.ts'
+import { ErrorCode, type Violation, violation } from '../packet/errors.ts'
+import { Ref, type RefSink } from '../recovery/sent-packets.ts'
+import { NOT_TAKEN } from '../streams/receive-part.ts'
+import type { ConnectionState } from './connection-state.ts'
+import { CRYPTO_WINDOW_BYTES, type PacketSpace } from './space.ts'
+
+const REASON_BYTES_MAX = 256
+
+export class FramesIn implements FrameSink, RefSink {
+  readonly #state: ConnectionState
+  /** The space of the packet that is read, or whose packets are acknowledged or lost. */
+  space: PacketSpace
+  #ackLargest = 0
+  #ackDelay = 0
+  #ackFault = false
+
+  constructor(state: ConnectionState) {
+    this.#state = state
+    this.space = state.initial
+  }
+
+  ack(largest: number, delay: number): Violation | undefined {
+    const { peer, recovery } = this.#state
+    this.#ackLargest = largest
+    this.#ackDelay = delay * 2 ** (peer?.ackDelayExponent ?? 3)
+    this.#ackFault = false
+    return recovery.ackBegin(this.space, largest)
+      ? undefined
+      : violation(ErrorCode.protocolViolation, 'acknowledges what was never sent')
+  }
+
+  ackRange(low: number, high: number): void {
+    if (!this.#state.recovery.ackRange(this.space, low, high, this)) this.#ackFault = true
+  }
+
+  ackEnd(): Violation | undefined {
+    const { recovery, now } = this.#state
+    if (this.#ackFault) {
+      return violation(ErrorCode.protocolViolation, 'acknowledges a number that was left out')
+    }
+    recovery.ackEnd(this.space, this.#ackLargest, this.#ackDelay, now, this)
+    return undefined
+  }
+
+  crypto(offset: number, bytes: Uint8Array): Violation | undefined {
+    const { cryptoIn, level } = this.space
+    const end = offset + bytes.length
+    if (end <= cryptoIn.read) return undefined
+    if (end - cryptoIn.read > CRYPTO_WINDOW_BYTES) {
+      return violation(ErrorCode.cryptoBuffer, 'too many handshake bytes out of order')
+    }
+    if (!cryptoIn.add(offset, bytes)) return NOT_TAKEN
+    for (
+      let part = cryptoIn.take(CRYPTO_WINDOW_BYTES);
+      part;
+      part = cryptoIn.take(CRYPTO_WINDOW_BYTES)
+    ) {
+      this.#state.tls.handle(level, part, this.#state)
+      // The keys of the space may have gone with it.
+      if (this.#state.ending || this.space.dropped) return undefined
+    }
+    return undefined
+  }
+
+  stream(id: number, offset: number, bytes: Uint8Array, fin: boolean): Violation | undefined {
+    return this.#state.streams.stream(id, offset, bytes, fin)
+  }
+
+  resetStream(id: number, code: number, finalSize: number): Violation | undefined {
+    return this.#state.streams.resetStream(id, code, finalSize)
+  }
+
+  stopSending(id: number, code: number): Violation | undefined {
+    return this.#state.streams.stopSending(id, code)
+  }
+
+  maxData(limit: number): Violation | undefined {
+    return this.#state.streams.maxData(limit)
+  }
+
+  maxStreamData(id: number, limit: number): Violation | undefined {
+    return this.#state.streams.maxStreamData(id, limit)
+  }
+
+  maxStreams(bidi: boolean, limit: number): Violation | undefined {
+    return this.#state.streams.maxStreams(bidi, limit)
+  }
+
+  blocked(id: number): Violation | undefined {
+    return id < 0 ? undefined : this.#state.streams.blocked(id)
+  }
+
+  newConnectionId(
+    sequence: number,
+    retirePrior: number,
+    id: Uint8Array,
+    token: Uint8Array,
+  ): Violation | undefined {
+    return this.#state.remoteIds.add(sequence, retirePrior, id, token)
+  }
+
+  retireConnectionId(sequence: number): Violation | undefined {
+    const { localIds, peer } = this.#state
+    return localIds.retire(sequence, peer?.activeConnectionIdLimit ?? 2)
+  }
+
+  pathChallenge(data: Uint8Array): undefined {
+    // One answer is remembered: a flood of challenges is answered for the last of them.
+    this.#state.pathResponse = copyBytes(data)
+  }
+
+  pathResponse(data: Uint8Array): undefined {
+    this.#state.paths.proved(data)
+  }
+
+  newToken(): Violation | undefined {
+    // Kept by nobody: we do not resume.
+    return this.#state.client
+      ? undefined
+      : violation(ErrorCode.protocolViolation, 'a client sends a token')
+  }
+
+  handshakeDone(): Violation | undefined {
+    if (!this.#state.client) {
+      return violation(ErrorCode.protocolViolation, 'a client says that the handshake is done')
+    }
+    this.#state.confirm()
+    return undefined
+  }
+
+  datagram(): Violation | undefined {
+    return violation(ErrorCode.protocolViolation, 'a datagram frame that we do not take')
+  }
+
+  close(application: boolean, code: number, reason: Uint8Array): void {
+    const text = new TextDecoder().decode(reason.subarray(0, REASON_BYTES_MAX))
+    this.#state.end({ by: 'remote', application, code, reason: text, told: false })
+  }
+
+  // Frames of ours.
+
+  acked(kind: number, id: number, offset: number, length: number): void {
+    const state = this.#state
+    if (kind === Ref.ack) this.space.reported(id)
+    else if (kind === Ref.crypto) this.space.cryptoOut.acked(offset, length)
+    else if (kind === Ref.retireConnectionId) state.remoteIds.retireAcked(id)
+    else state.streams.acked(kind, id, offset, length)
+  }
+
+  lost(kind: number, id: number, offset: number, length: number): void {
+    const state = this.#state
+    switch (kind) {
+      case Ref.ack:
+        return
+      case Ref.crypto:
+        return this.space.cryptoOut.lost(offset, length)
+      case Ref.newConnectionId:
+        return state.localIds.lost(id)
+      case Ref.retireConnectionId:
+        return state.remoteIds.retireLost(id)
+      case Ref.handshakeDone:
+        state.handshakeDoneDue = true
+        return
+      default:
+        return state.streams.lost(kind, id, offset, length)
+    }
+  }
+}

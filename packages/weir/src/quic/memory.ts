@@ -1,0 +1,177 @@
+/**
+ * What QUIC may hold, for each endpoint: the terms of every transport, and those of its own.
+ *
+ * Figures are measured where they say so, else counted from the objects.
+ */
+import { MAP_NODE_BYTES, NATIVE_KEY_BYTES, pool, type Terms, term } from '../bounds/index.ts'
+import { TRACE_CHARS_MAX, type TransportLimits, transportTerms } from '../transport/index.ts'
+import { LOCAL_IDS_MAX } from './connection/connection-ids.ts'
+
+export interface QuicLimits extends TransportLimits {
+  /** Handshakes that run, of peers that are not authenticated yet. Half of the connections. */
+  readonly handshakesMax: number
+  /** Bytes of one stream that are taken and not acknowledged. Default 128 KiB. */
+  readonly sendBufferBytesMax: number
+  /** The same of all streams of a connection, and so its congestion window. Default 512 KiB. */
+  readonly connectionSendBytesMax: number
+  /** The same of all connections of an endpoint. Default 4 MiB. */
+  readonly sendPoolBytes: number
+  /** Records of packets in flight, of one connection. Default 64 KiB. */
+  readonly recordsBytesMax: number
+  readonly recordPoolBytes: number
+  /** Further datagrams that wait with one undecided incoming. Default 4. */
+  readonly incomingDatagramsMax: number
+  readonly idleTimeoutMs: number
+  readonly keepAliveMs: number
+  readonly keyUpdatePackets: number
+}
+
+/** Connections whose end is still told to who has not heard of it. */
+export const FAREWELLS_MAX = 64
+export const FAREWELL_BYTES = 320
+const FAREWELL_COST = FAREWELL_BYTES + 8 * (LOCAL_IDS_MAX + 4)
+/** Datagrams that wait in a socket that takes no more. */
+export const QUEUED_DATAGRAMS_MAX = 64
+export const DATAGRAM_BUFFER_BYTES = 1_500
+
+/** A connection without its streams: machine, spaces, ids, path, shell, timer, containers. */
+const CONNECTION_BYTES = 11_000
+/** Packet keys of both directions with the phases before and after. */
+const CONNECTION_NATIVE_BYTES = 6 * NATIVE_KEY_BYTES
+/** TLS, the keys of two more levels and handshake bytes of both directions. */
+const HANDSHAKE_BYTES = 24_000 + 10 * NATIVE_KEY_BYTES
+/** A stream with both halves, its ranges, the rings of 1 KiB under them, and its handles. */
+const STREAM_BYTES = 4_200
+
+export function quicLimits(limits: TransportLimits, own: Partial<QuicLimits> = {}): QuicLimits {
+  const connectionsMax = limits.connectionsMax
+  return Object.freeze({
+    handshakesMax: Math.max(Math.ceil(connectionsMax / 2), 1),
+    sendBufferBytesMax: 128 * 1024,
+    connectionSendBytesMax: 512 * 1024,
+    sendPoolBytes: 4 * 1024 * 1024,
+    recordsBytesMax: 128 * 1024,
+    recordPoolBytes: Math.max(1024 * 1024, 8 * 1024 * connectionsMax),
+    incomingDatagramsMax: 4,
+    idleTimeoutMs: 30_000,
+    keepAliveMs: 5_000,
+    keyUpdatePackets: 0,
+    ...own,
+    ...limits,
+  })
+}
+
+export type QuicTerms = ReturnType<typeof transportTerms> &
+  Terms<
+    | 'handshakes'
+    | 'keys'
+    | 'send'
+    | 'sendPool'
+    | 'records'
+    | 'recordPool'
+    | 'routes'
+    | 'initials'
+    | 'farewells'
+    | 'datagrams'
+  >
+
+export function quicTerms(limits: QuicLimits): QuicTerms {
+  const { endpointsMax } = limits
+  const connectionsMax = endpointsMax * limits.connectionsMax
+  const base = transportTerms(limits)
+  const sendPool = pool({
+    name: 'quic.send-pool',
+    why: 'bytes that were written and are not acknowledged',
+    arena: 'buffers',
+    payloadBytesMax: endpointsMax * limits.sendPoolBytes,
+  })
+  const recordPool = pool({
+    name: 'quic.record-pool',
+    why: 'records of packets in flight',
+    arena: 'buffers',
+    payloadBytesMax: endpointsMax * limits.recordPoolBytes,
+    shedAt: 'never',
+  })
+  return {
+    ...base,
+    incoming: term({
+      ...base.incoming,
+      shellBytes: 2_600 + (limits.incomingTraced ? TRACE_CHARS_MAX : 0),
+    }),
+    connections: term({ ...base.connections, shellBytes: CONNECTION_BYTES }),
+    streams: term({ ...base.streams, shellBytes: STREAM_BYTES }),
+    handshakes: term({
+      name: 'quic.handshakes',
+      why: 'handshakes that run: TLS, keys and bytes of peers that are not authenticated yet',
+      instancesMax: endpointsMax,
+      entriesMax: limits.handshakesMax + limits.connectionsMax,
+      shellBytes: HANDSHAKE_BYTES,
+      shedAt: 2,
+    }),
+    keys: term({
+      name: 'quic.keys',
+      why: 'packet keys of connections, outside of the heap',
+      arena: 'native',
+      instancesMax: endpointsMax,
+      entriesMax: limits.connectionsMax,
+      shellBytes: CONNECTION_NATIVE_BYTES,
+      shedAt: 'never',
+    }),
+    send: term({
+      name: 'quic.send',
+      why: 'bytes of one connection that were written and are not acknowledged',
+      arena: 'buffers',
+      instancesMax: connectionsMax,
+      payloadBytesMax: limits.connectionSendBytesMax,
+      pool: sendPool,
+      overflow: 'wait',
+    }),
+    sendPool,
+    records: term({
+      name: 'quic.records',
+      why: 'records of packets in flight, of one connection',
+      arena: 'buffers',
+      instancesMax: connectionsMax,
+      payloadBytesMax: limits.recordsBytesMax,
+      pool: recordPool,
+      overflow: 'wait',
+      shedAt: 'never',
+    }),
+    recordPool,
+    routes: term({
+      name: 'quic.routes',
+      why: 'connection ids that lead to connections',
+      instancesMax: endpointsMax,
+      table: 'map',
+      entriesMax: limits.connectionsMax * LOCAL_IDS_MAX,
+      shellBytes: MAP_NODE_BYTES + 16,
+      shedAt: 'never',
+    }),
+    initials: term({
+      name: 'quic.initials',
+      why: 'first connection ids of clients, until their handshakes are done',
+      instancesMax: endpointsMax,
+      table: 'map',
+      entriesMax: limits.incomingMax + limits.connectionsMax,
+      shellBytes: MAP_NODE_BYTES + 64,
+      shedAt: 'never',
+    }),
+    farewells: term({
+      name: 'quic.farewells',
+      why: 'the last packets of connections that are over',
+      instancesMax: endpointsMax,
+      entriesMax: FAREWELLS_MAX,
+      shellBytes: FAREWELL_COST,
+      shedAt: 'never',
+    }),
+    datagrams: term({
+      name: 'quic.datagrams',
+      why: 'datagrams that are built, or wait in a socket that takes no more',
+      arena: 'buffers',
+      instancesMax: endpointsMax,
+      entriesMax: QUEUED_DATAGRAMS_MAX + 1,
+      shellBytes: DATAGRAM_BUFFER_BYTES,
+      shedAt: 'never',
+    }),
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Bytes of a stream by their offset, from `base` on, in one ring that grows by doubling.
+ *
+ * Memory: the ring, charged to the account when one is given before it grows (else the owner has charged the bytes
+ * as credit); a ring of up to 1 KiB stays with an idle stream and is part of its cost.
+ */
+import type { Account } from '../../bounds/index.ts'
+
+export const RING_FIRST_BYTES = 1024
+
+export class OffsetRing {
+  readonly #account: Account | undefined
+  #buffer: Uint8Array | undefined
+  #base = 0
+
+  constructor(account?: Account) {
+    this.#account = account
+  }
+
+  get base(): number {
+    return this.#base
+  }
+
+  get capacity(): number {
+    return this.#buffer?.length ?? 0
+  }
+
+  /** Makes room for bytes up to `end`; `used` is where the held ones end. @returns false when it cannot be charged. */
+  reserve(end: number, used: number): boolean {
+    const span = end - this.#base
+    const buffer = this.#buffer
+    if (buffer && span <= buffer.length) return true
+    let size = buffer?.length ?? RING_FIRST_BYTES
+    while (size < span) size *= 2
+    const more = size - Math.max(this.capacity, RING_FIRST_BYTES)
+    if (more > 0 && this.#account && this.#account.take(more) !== 'ok') return false
+    const grown = new Uint8Array(size)
+    for (let at = this.#base; buffer && at < used; ) {
+      const from = at % buffer.length
+      const to = at % size
+      const length = Math.min(used - at, buffer.length - from, size - to)
+      grown.set(buffer.subarray(from, from + length), to)
+      at += length
+    }
+    this.#buffer = grown
+    return true
+  }
+
+  /** Puts bytes at an offset; the room was reserved. */
+  write(offset: number, bytes: Uint8Array, from = 0, length = bytes.length): void {
+    const buffer = this.#buffer!
+    const at = offset % buffer.length
+    const first = Math.min(length, buffer.length - at)
+    if (first === bytes.length) buffer.set(bytes, at)
+    else buffer.set(bytes.subarray(from, from + first), at)
+    if (first < length) buffer.set(bytes.subarray(from + first, from + length), 0)
+  }
+
+  copyTo(offset: number, length: number, target: Uint8Array, to: number): void {
+    const buffer = this.#buffer!
+    const at = offset % buffer.length
+    const first = Math.min(length, buffer.length - at)
+    target.set(buffer.subarray(at, at + first), to)
+    if (first < length) target.set(buffer.subarray(0, length - first), to + first)
+  }
+
+  /** Forgets what is below; a large ring goes when nothing is held any more. */
+  advance(base: number, used: number): void {
+    this.#base = base
+    if (base >= used && this.capacity > RING_FIRST_BYTES) this.free()
+  }
+
+  free(): void {
+    const more = this.capacity - RING_FIRST_BYTES
+    this.#buffer = undefined
+    if (more > 0) this.#account?.give(more)
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Bytes of a stream that have arrived, in order or not, until they are read.
+ *
+ * Memory: a ring as long as the distance from the first unread to the last arrived byte, rounded up to a power of two.
+ * The distance is within the credit that was charged. At most `gapsMax` gaps; what would make one more is not taken,
+ * and its packet is not acknowledged, so it comes again.
+ */
+import { RangeSet } from '../recovery/range-set.ts'
+import { OffsetRing } from './offset-ring.ts'
+
+export class Reassembly {
+  readonly #ring = new OffsetRing()
+  readonly #ranges: RangeSet
+  #read = 0
+  #highest = 0
+
+  constructor(gapsMax: number) {
+    this.#ranges = new RangeSet(gapsMax + 1)
+  }
+
+  /** Offset of the next byte to read. */
+  get read(): number {
+    return this.#read
+  }
+
+  /** The end of what has arrived, with gaps. */
+  get highest(): number {
+    return this.#highest
+  }
+
+  /** How many bytes can be read now. */
+  get available(): number {
+    const ranges = this.#ranges
+    return ranges.count > 0 && ranges.start(0) <= this.#read ? ranges.end(0) - this.#read : 0
+  }
+
+  get held(): number {
+    return this.#ring.capacity
+  }
+
+  /** @returns false when there would be too many gaps: nothing was taken. */
+  add(offset: number, bytes: Uint8Array): boolean {
+    const end = offset + bytes.length
+    const skip = Math.max(this.#read - offset, 0)
+    if (skip >= bytes.length) return true
+    if (!this.#ranges.add(offset + skip, end)) return false
+    const used = Math.max(this.#highest, this.#read)
+    this.#ring.reserve(Math.max(end, used), used)
+    this.#ring.write(offset + skip, bytes, skip, bytes.length - skip)
+    if (end > this.#highest) this.#highest = end
+    return true
+  }
+
+  /** Counts bytes as read that never went through here: they were next and nothing was held. */
+  pass(length: number): void {
+    this.#read += length
+    if (this.#read > this.#highest) this.#highest = this.#read
+    this.#ring.advance(this.#read, this.#highest)
+  }
+
+  get empty(): boolean {
+    return this.#ranges.count === 0
+  }
+
+  /** Up to `bytesMax` bytes, in memory of their own; undefined when none are there. */
+  take(bytesMax: number): Uint8Array | undefined {
+    const length = Math.min(this.available, bytesMax)
+    if (length === 0) return undefined
+    const bytes = new Uint8Array(length)
+    this.#ring.copyTo(this.#read, length, bytes, 0)
+    this.#read += length
+    this.#ranges.removeBelow(this.#read)
+    this.#ring.advance(this.#read, this.#highest)
+    return bytes
+  }
+
+  free(): void {
+    this.#ranges.clear()
+    this.#ring.advance(this.#highest, this.#highest)
+    this.#ring.free()
+    this.#read = this.#highest
+  }
+}
