@@ -45,6 +45,8 @@ export class ConnectionMachine implements Disposable {
     this.#frames = new FramesIn(this.#state)
     this.#in = new PacketsIn(this.#state, this.#frames, head)
     this.#out = new PacketsOut(this.#state)
+    // The first flush sets it.
+    this.#wakeAt = now
   }
 
   get ended(): boolean {
@@ -293,7 +295,7 @@ export class ConnectionMachine implements Disposable {
     if (space.dropped || (space === state.application && !state.confirmed)) return NEVER
     if (space.sent.size > 0) return space.lastElicitingAt + state.recovery.probeUs(space)
     // A client keeps asking until the server has proved its address (RFC 9002 section 6.2.2.1).
-    if (!state.client || state.confirmed || state.up) return NEVER
+    if (!state.client || state.confirmed) return NEVER
     const newest = state.handshake.write ? state.handshake : state.initial
     if (space !== newest) return NEVER
     return Math.max(space.lastElicitingAt, state.heardAt) + state.recovery.probeUs(space)

@@ -6,10 +6,8 @@ import { createHash } from 'node:crypto'
 import { concatBytes, copyBytes, equalBytes } from '../codec/index.ts'
 import type { NodeId } from '../core/index.ts'
 import type { LevelSecrets, Suite, TlsEffects, TlsMachine } from './contract.ts'
-import { initialKeys, levelKeys } from './crypto/initial-keys.ts'
-import { aeadLimits } from './crypto/packet-keys.ts'
-import { isRetryAuthentic, retryTag } from './crypto/retry-tag.ts'
 import type { QuicSecurity } from './security.ts'
+import { toyKeys } from './toy-keys.fixture.ts'
 
 const ALERT_NO_PROTOCOL = 120
 const ALERT_UNKNOWN_ISSUER = 48
@@ -113,9 +111,8 @@ class ToyTls implements TlsMachine {
   }
 
   #keys(level: 'handshake' | 'application', effects: TlsEffects): void {
-    const secret = (side: string) => createHash('sha256').update(level).update(side).digest()
-    const client = secret('client')
-    const server = secret('server')
+    const client = toySecret(level, 'client')
+    const server = toySecret(level, 'server')
     const secrets: LevelSecrets = this.#client
       ? { suite: this.#suite, read: server, write: client }
       : { suite: this.#suite, read: client, write: server }
@@ -123,13 +120,27 @@ class ToyTls implements TlsMachine {
   }
 }
 
+/** Known to tests, which forge packets with it. */
+export function toySecret(level: string, side: 'client' | 'server'): Uint8Array {
+  return new Uint8Array(createHash('sha256').update(level).update(side).digest())
+}
+
 export function toySecurity(suite: Suite = 0x1301): QuicSecurity {
+  const tag = (original: Uint8Array, packet: Uint8Array) =>
+    new Uint8Array(createHash('sha256').update(original).update(packet).digest().subarray(0, 16))
   return {
-    initialKeys,
-    levelKeys,
-    limits: aeadLimits,
-    isRetryAuthentic,
-    retryTag,
+    initialKeys(id, role) {
+      const client = toyKeys(suite, createHash('sha256').update(id).update('client').digest())
+      const server = toyKeys(suite, createHash('sha256').update(id).update('server').digest())
+      return role === 'client' ? { read: server, write: client } : { read: client, write: server }
+    },
+    levelKeys: ({ read, write }) => ({ read: toyKeys(suite, read), write: toyKeys(suite, write) }),
+    limits: () => ({ sealedMax: 2 ** 23, forgedMax: 2 ** 36 }),
+    isRetryAuthentic(original, packet) {
+      const end = packet.length - 16
+      return equalBytes(tag(original, packet.subarray(0, end)), packet.subarray(end))
+    },
+    retryTag: tag,
     client: ({ keyPair, expected, protocol, parameters }) =>
       new ToyTls(true, keyPair.id, expected, [protocol], parameters, suite),
     server: ({ keyPair, protocols, parameters }) =>

@@ -151,6 +151,8 @@ export class PacketsOut {
     const { recovery, now } = this.#state
     if (space.probes > 0) return space.sent.hasRoom()
     if (!space.sent.hasRoom()) return false
+    // Handshake bytes are few. Behind early data that the peer cannot read before them they would wait for ever.
+    if (space !== this.#state.application) return true
     if (!recovery.mayWindow(DATAGRAM_BYTES_MIN)) {
       recovery.limited = true
       return false

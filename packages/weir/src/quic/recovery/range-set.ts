@@ -72,6 +72,7 @@ export class RangeSet {
 
   /** @returns false when it would have to split a range and there is no room: nothing was removed. */
   remove(start: number, end: number): boolean {
+    if (end <= start) return true
     let index = this.#search(start)
     while (index < this.#count && this.start(index) < end) {
       const low = this.start(index)

@@ -10,19 +10,18 @@
 import { BoundedMap } from '../../bounds/index.ts'
 import type { PacketWriter } from '../connection/packet-writer.ts'
 import { FrameType } from '../frames/frame-types.ts'
-import { streamHeadSize, writeNumbers, writeStreamHead } from '../frames/write-frames.ts'
+import { writeNumbers } from '../frames/write-frames.ts'
 import { ErrorCode, type Violation, violation } from '../packet/errors.ts'
 import type { TransportParameters } from '../packet/parameters.ts'
 import { Ref } from '../recovery/sent-packets.ts'
 import { ReceiveCredit, SendCredit } from './credit.ts'
+import { CONTROL_ROOM, fillStream } from './fill-stream.ts'
 import { ReceivePart } from './receive-part.ts'
 import { SendPart } from './send-part.ts'
 import type { Stream, StreamsOptions } from './stream.ts'
 import { StreamLimit } from './stream-limit.ts'
 
 export type { Stream, StreamEvents, StreamsLimits, StreamsOptions } from './stream.ts'
-
-const CONTROL_ROOM = 25
 
 export class Streams {
   readonly #options: StreamsOptions
@@ -254,7 +253,7 @@ export class Streams {
     let rounds = this.#streams.size + 1
     while (this.#head && rounds-- > 0) {
       const stream = this.#head
-      const more = !this.#fillStream(packet, stream)
+      const more = !fillStream(packet, stream.id, stream.send, stream.receive)
       this.#head = stream.nextActive
       if (!this.#head) this.#tail = undefined
       stream.nextActive = undefined
@@ -297,43 +296,6 @@ export class Streams {
       const at = writeNumbers(bytes, packet.at, type, limit.advertise())
       packet.wrote(at, Ref.maxStreams, bidi ? 0 : 1)
     }
-  }
-
-  /** @returns false when it has more to send than there was room. */
-  #fillStream(packet: PacketWriter, stream: Stream): boolean {
-    const { id, send, receive } = stream
-    const { bytes } = packet
-    if (receive?.stopDue) {
-      if (!packet.fits(CONTROL_ROOM)) return false
-      const at = writeNumbers(bytes, packet.at, FrameType.stopSending, id, receive.stopCode)
-      packet.wrote(at, Ref.stopSending, id)
-      receive.stopSent()
-    }
-    if (receive?.creditDue) {
-      if (!packet.fits(CONTROL_ROOM)) return false
-      const limit = receive.advertise()
-      const at = writeNumbers(bytes, packet.at, FrameType.maxStreamData, id, limit)
-      packet.wrote(at, Ref.maxStreamData, id)
-    }
-    if (!send) return true
-    if (send.resetDue) {
-      if (!packet.fits(CONTROL_ROOM)) return false
-      const { resetCode, finalSize } = send
-      const at = writeNumbers(bytes, packet.at, FrameType.resetStream, id, resetCode, finalSize)
-      packet.wrote(at, Ref.resetStream, id)
-      send.resetSent()
-    }
-    while (send.dataDue) {
-      const head = streamHeadSize(id, send.buffer.written, packet.room)
-      if (!packet.fits(head + 1)) return false
-      send.next(packet.room - head)
-      const { chunkAt, chunkLength } = send.buffer
-      const fin = send.chunkFin
-      const at = writeStreamHead(bytes, packet.at, id, chunkAt, chunkLength, fin)
-      send.take(bytes, at, fin)
-      packet.wrote(at + chunkLength, Ref.stream, id, chunkAt, chunkLength * 2 + (fin ? 1 : 0))
-    }
-    return true
   }
 
   /** The stream whose receiving half a frame is for; undefined when it has ended, or a violation. */
