@@ -63,8 +63,10 @@ export class ConnectionMachine implements Disposable {
 
   /** For tests and metrics. */
   get stats() {
-    const { recovery, keys, paths, streams, forged } = this.#state
+    const { recovery, keys, paths, streams, forged, taken, application } = this.#state
     return {
+      taken,
+      ranges: application.received.count,
       inFlight: recovery.inFlight,
       window: recovery.congestion.window,
       smoothedUs: recovery.rtt.smoothed,

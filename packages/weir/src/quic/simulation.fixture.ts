@@ -14,8 +14,11 @@ import { type Remote, sameRemote } from './connection/path.ts'
 import { ConnectionMachine } from './connection-machine.ts'
 import { idKey } from './endpoint/endpoint-machine.ts'
 import { type QuicLimits, quicLimits, quicTerms } from './memory.ts'
+import { writeNumber } from './packet/header.ts'
 import type { QuicSecurity } from './security.ts'
 import type { Stream } from './streams/streams.ts'
+import { toyKeys } from './toy-keys.fixture.ts'
+import { toySecret } from './toy-tls.fixture.ts'
 
 export interface Faults {
   /** Of a thousand datagrams. */
@@ -164,9 +167,12 @@ export class World {
   readonly #flights: Flight[] = []
   readonly #routes = new Map<number, Side>()
   readonly #accounts: Disposable[] = []
+  /** All ids that were made, with their reset tokens. */
+  readonly issued: { readonly side: Side; readonly id: IssuedId }[] = []
   now = 1_000_000
   sent = 0
   #order = 0
+  #forged = 0
 
   constructor(
     seed: number,
@@ -269,10 +275,28 @@ export class World {
     }
   }
 
+  /** A packet with these frames as the peer of `to` could send it, who holds the keys and means ill. */
+  forge(to: Side, frames: Uint8Array, packetNumber = 2 ** 20 + this.#forged++): void {
+    const secret = toySecret('application', to === this.b ? 'client' : 'server')
+    const keys = toyKeys(0x1301, secret)
+    const packet = new Uint8Array(13 + Math.max(frames.length, 4) + 16)
+    packet[0] = 0x43
+    writeNumber(packet, 9, packetNumber, 4)
+    packet.set(frames, 13)
+    keys.seal(packet, 0, 13, packet.length - 16, packetNumber, 4)
+    const from = to === this.a ? this.b : this.a
+    to.machine.receive(packet, from.address, instant(this.now), to)
+  }
+
   describe(): string {
     const each = (side: Side) =>
       `${side.name} ${JSON.stringify({ ...side.machine.stats, up: side.up, end: side.end?.info, done: side.done, toOpen: side.toOpen })}`
     return `${each(this.a)} ${each(this.b)}`
+  }
+
+  /** How many connection ids lead anywhere. */
+  get routes(): number {
+    return this.#routes.size
   }
 
   /** Closes both ends and checks that nothing is held. */
@@ -296,7 +320,9 @@ export class World {
       issue: (): IssuedId => {
         const bytes = this.random.bytes(8)
         this.#routes.set(idKey(bytes, 0), side)
-        return { bytes, token: this.random.bytes(16) }
+        const id = { bytes, token: this.random.bytes(16) }
+        this.issued.push({ side, id })
+        return id
       },
       retire: (bytes: Uint8Array) => void this.#routes.delete(idKey(bytes, 0)),
     }

@@ -34,6 +34,7 @@ export interface Ending {
 }
 
 const NOTHING = new Uint8Array(0)
+const ALERT_NO_PROTOCOL = 120
 
 export class ConnectionState implements TlsEffects {
   readonly options: ConnectionOptions
@@ -63,6 +64,8 @@ export class ConnectionState implements TlsEffects {
   pingDue = false
   pathResponse: Uint8Array | undefined
   forged = 0
+  /** Packets that were authentic and taken. */
+  taken = 0
   ending: Ending | undefined
   now = 0
   effects: ConnectionEffects | undefined
@@ -184,7 +187,9 @@ export class ConnectionState implements TlsEffects {
   }
 
   alert(alert: number, message: string): void {
-    this.fail({ code: ErrorCode.crypto + alert, reason: message })
+    // Peers look for these words to tell a missing protocol from other failures.
+    const reason = alert === ALERT_NO_PROTOCOL ? 'no known protocol in common' : message
+    this.fail({ code: ErrorCode.crypto + alert, reason })
   }
 
   #idsMatch(peer: TransportParameters): boolean {

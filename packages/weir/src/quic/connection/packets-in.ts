@@ -148,6 +148,7 @@ export class PacketsIn {
       return
     }
     if (space.dropped || state.ending) return
+    state.taken++
     const newest = number > space.largestReceived
     space.note(number, (read & ELICITS) !== 0, state.now, ACK_DELAY_US)
     const moved = !sameRemote(state.paths.current.remote, remote)

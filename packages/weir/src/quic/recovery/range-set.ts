@@ -4,10 +4,12 @@
  * Memory: 16 bytes a range, grown by doubling up to `rangesMax`; what happens then is the caller's choice.
  */
 const FIRST_RANGES = 4
+/** Most sets are empty for most of their life. */
+const NONE = new Float64Array(0)
 
 export class RangeSet {
   readonly rangesMax: number
-  #cells = new Float64Array(2 * FIRST_RANGES)
+  #cells: Float64Array = NONE
   #count = 0
 
   constructor(rangesMax: number) {
@@ -100,7 +102,7 @@ export class RangeSet {
 
   clear(): void {
     this.#count = 0
-    if (this.#cells.length > 2 * FIRST_RANGES) this.#cells = new Float64Array(2 * FIRST_RANGES)
+    this.#cells = NONE
   }
 
   /** The first range that ends above `value`. */
@@ -118,7 +120,9 @@ export class RangeSet {
   #insert(index: number, start: number, end: number): boolean {
     if (this.#count >= this.rangesMax) return false
     if (2 * this.#count === this.#cells.length) {
-      const grown = new Float64Array(Math.min(4 * this.#count, 2 * this.rangesMax))
+      const grown = new Float64Array(
+        Math.min(Math.max(4 * this.#count, 2 * FIRST_RANGES), 2 * this.rangesMax),
+      )
       grown.set(this.#cells)
       this.#cells = grown
     }

@@ -40,13 +40,14 @@ const FIRST_REFS = 8
 export const PACKET_BYTES = 8 * PACKET_CELLS
 export const REF_BYTES = 8 * REF_CELLS
 const GONE = -1
+const NONE = new Float64Array(0)
 /** Refs that one packet may have at most. */
 const REFS_PER_PACKET_MAX = 64
 
 export class SentPackets implements Disposable {
   readonly #account: Account
-  #packets = new Float64Array(0)
-  #refs = new Float64Array(0)
+  #packets: Float64Array<ArrayBuffer> = NONE
+  #refs: Float64Array<ArrayBuffer> = NONE
   /** Counts of all packets and refs ever; the slot is the count modulo the capacity. */
   #head = 0
   #tail = 0
@@ -190,8 +191,8 @@ export class SentPackets implements Disposable {
 
   #free(): void {
     this.#account.give(this.#packets.byteLength + this.#refs.byteLength)
-    this.#packets = new Float64Array(0)
-    this.#refs = new Float64Array(0)
+    this.#packets = NONE
+    this.#refs = NONE
   }
 
   #growPackets(): boolean {
