@@ -257,6 +257,19 @@ test('an abort in the turn of a wake-up does not cost the next one its turn', as
   })
 })
 
+test('one who comes in the turn of an abort does not stand behind who has left', async () => {
+  await withChannel(async (channel) => {
+    const controller = new AbortController()
+    channel.push(5)
+    const gone = started(channel, 6, controller.signal)
+    controller.abort()
+    channel.shift()
+    const late = started(channel, 1)
+    await setImmediate()
+    assert.deepEqual([gone.end, late.end], ['CLOSED', 'sent'])
+  })
+})
+
 test('in any order of sends, aborts, reads and ends nothing hangs, is lost or comes twice', async () => {
   const step = fc.oneof(
     {
@@ -339,7 +352,7 @@ test('in any order of sends, aborts, reads and ends nothing hangs, is lost or co
       assert.equal(channel.lost, 0)
     })
   }
-  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 30 }), end, run), { numRuns: 300 })
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 30 }), end, run), { numRuns: 1000 })
 })
 
 test('one who leaves lets those behind try, who may need less', async () => {

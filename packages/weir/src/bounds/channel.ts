@@ -174,31 +174,30 @@ export class Channel<T> implements AsyncIterableIterator<T>, Disposable {
   /** Waits until a value was taken. @throws {WeirError} `CLOSED` when the signal is aborted first. */
   async #room(signal: AbortSignal | undefined, atTail: boolean): Promise<void> {
     this.#waiting++
-    try {
-      await new Promise<void>((resolve, reject) => {
-        const leave = () => {
-          reject(abortError(signal!))
-          // What did not fit may have kept back others that do.
-          this.#wakeProducer()
-        }
-        if (signal?.aborted) return leave()
-        const waiter: Waiter = {
-          wake: () => {
-            listener[Symbol.dispose]()
-            resolve()
-          },
-          next: undefined,
-        }
-        const listener = onAbort(signal, () => {
-          // At once: a wake-up that goes to one who has left would be lost for the one behind.
-          this.#forget(waiter)
-          leave()
-        })
-        this.#enter(waiter, atTail)
+    await new Promise<void>((resolve, reject) => {
+      const leave = () => {
+        // At once, before the rejection is seen: one who comes in between would stand behind nobody, and wait for ever.
+        this.#waiting--
+        reject(abortError(signal!))
+        // What did not fit may have kept back others that do.
+        this.#wakeProducer()
+      }
+      if (signal?.aborted) return leave()
+      const waiter: Waiter = {
+        wake: () => {
+          listener[Symbol.dispose]()
+          resolve()
+        },
+        next: undefined,
+      }
+      const listener = onAbort(signal, () => {
+        // At once: a wake-up that goes to one who has left would be lost for the one behind.
+        this.#forget(waiter)
+        leave()
       })
-    } finally {
-      this.#waiting--
-    }
+      this.#enter(waiter, atTail)
+    })
+    this.#waiting--
   }
 
   #enter(waiter: Waiter, atTail: boolean): void {
