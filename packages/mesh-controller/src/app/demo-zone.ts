@@ -9,6 +9,7 @@ import { get } from 'node:http'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Ledger, Plan, Term } from 'weir-mesh/bounds'
+import { flagsGiven } from 'weir-mesh/cli'
 import { idHex, KeyPair } from 'weir-mesh/core'
 import { writeKeyFile } from 'weir-mesh/node'
 import { onAbort, type Scope, throwIfAborted } from 'weir-mesh/runtime'
@@ -124,7 +125,7 @@ export class DemoZone {
         CONTROLLER_PROGRAM,
         ...['--config', this.config, '--exit-with-stdin', '--log-format', 'text'],
       ],
-      env: { WEIR_FLAGS: 'given' },
+      env: flagsGiven(),
     })
     this.#controller = child
     return child

@@ -31,6 +31,14 @@ test('a topic is 64 hex digits, or the hash of words', () => {
   for (const text of ['', 'x'.repeat(257)]) {
     assert.throws(() => parseTopic(text), { code: 'TOPIC_INVALID' })
   }
+  for (const text of [ID.slice(1), `${ID}0`, 'ab'.repeat(16)]) {
+    assert.throws(() => parseTopic(text), {
+      code: 'TOPIC_INVALID',
+      message: new RegExp(`${text.length} hex digits; the id of a topic has 64`),
+    })
+  }
+  // Few enough digits to be a name.
+  assert.deepEqual(Buffer.from(parseTopic('cafe')), Buffer.from(blake3(Buffer.from('cafe'))))
 })
 
 test('sizes, network ids, transports and log levels are checked', () => {

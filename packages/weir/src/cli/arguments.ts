@@ -5,6 +5,8 @@ import { isWeirError, type LogLevel, WeirError } from '../runtime/index.ts'
 import { type FixedPeer, parseAddress, type TransportName } from '../transport/index.ts'
 
 const HEX_ID = /^[0-9a-fA-F]{64}$/
+/** What is more likely an id with a digit too few or too many than words. */
+const NEARLY_HEX_ID = /^[0-9a-fA-F]{32,}$/
 const TOPIC_CHARS_MAX = 256
 
 const shown = (text: string): string => `'${text.slice(0, 100)}'`
@@ -35,7 +37,8 @@ export function parsePeer(text: string): FixedPeer {
 }
 
 /**
- * A topic as 64 hex digits, or any other words, whose BLAKE3 hash is the topic.
+ * A topic as 64 hex digits, or as any other words, a name: its id is the BLAKE3 hash of the words in UTF-8. Another
+ * number of hex digits is taken for a mistake: its hash would be a topic on which nobody ever is.
  *
  * @throws {WeirError} `TOPIC_INVALID`
  */
@@ -45,6 +48,12 @@ export function parseTopic(text: string): ReturnType<typeof topicId> {
     throw new WeirError(
       'TOPIC_INVALID',
       `${shown(text)} is no topic; write 64 hex digits, or words of at most ${TOPIC_CHARS_MAX} characters`,
+    )
+  }
+  if (NEARLY_HEX_ID.test(text)) {
+    throw new WeirError(
+      'TOPIC_INVALID',
+      `${shown(text)} has ${text.length} hex digits; the id of a topic has 64, and a name of one is not hex alone`,
     )
   }
   return topicId(blake3(new TextEncoder().encode(text)))

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { planMemory, term } from '../bounds/index.ts'
-import { launch } from './index.ts'
+import { flagsGiven, launch } from './index.ts'
 
 const PROGRAM = join(import.meta.dirname, 'launcher.fixture.ts')
 const FLAGS = Object.freeze(['--conditions=weir-source', '--max-semi-space-size=9'])
@@ -73,6 +73,16 @@ test('nothing is replaced when a parent has given the flags, or when the plan ha
   const library = runProgram(['library'])
   assert.equal(library.told.config, undefined)
   assert.equal(library.told.pid, library.pid)
+})
+
+test('a parent that gives the flags gives the allocator too, unless the environment has its own', () => {
+  assert.deepEqual(flagsGiven({ HOME: '/home/a', MALLOC_ARENA_MAX: '2' }), {
+    HOME: '/home/a',
+    MALLOC_ARENA_MAX: '2',
+    MALLOC_MMAP_THRESHOLD_: '49152',
+    MALLOC_TRIM_THRESHOLD_: '131072',
+    WEIR_FLAGS: 'given',
+  })
 })
 
 test('a temporary folder that cannot be written to is told by a code', async () => {

@@ -5,7 +5,7 @@
  * user can read and that is gone as soon as it was read. The process id stays, so signals and parents notice nothing;
  * the IPC channel and descriptors above 2 do not survive, so a program must not have touched its standard input before.
  *
- * A parent that computed the flags itself sets `WEIR_FLAGS=given`: then nothing is replaced. Where a process cannot be
+ * A parent that computed the flags itself gives them with `flagsGiven`: then nothing is replaced. Where a process cannot be
  * replaced, a child is started instead, which gets the signals and whose exit code is returned.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -38,6 +38,14 @@ export interface LaunchOptions {
   readonly execve?: Execve | false
 }
 
+/**
+ * The environment of a process whose parent gives it the flags of its plan: it is not replaced, and its allocator is set
+ * as the launcher sets it.
+ */
+export function flagsGiven(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  return { ...ALLOCATOR, ...env, [FLAGS_ENV]: 'given' }
+}
+
 type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never
 
 /**
@@ -54,7 +62,7 @@ export async function launch(options: LaunchOptions): Promise<number | undefined
   const path = writeConfig(config)
   const script = process.argv.slice(1)
   const args = [...withoutFlags(process.execArgv, plan.v8Flags), ...plan.v8Flags, ...script]
-  const given = { ...ALLOCATOR, ...env, [CONFIG_ENV]: path, [FLAGS_ENV]: 'given' }
+  const given = { ...flagsGiven(env), [CONFIG_ENV]: path }
   try {
     const execve = options.execve ?? systemExecve()
     if (execve) execve(process.execPath, [process.execPath, ...args], given)

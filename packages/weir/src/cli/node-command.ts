@@ -42,6 +42,8 @@ export interface NodeConfig {
 
 /** Header, the head of the CBOR text, and what stands around an operation in a frame. */
 const SPARE_BYTES = 8 * 1024
+/** Rows of the plan that are shown at start, the largest: all of them would fill two screens. */
+const PLAN_ROWS = 12
 
 interface Options {
   readonly topic: ReturnType<typeof parseTopic>
@@ -73,7 +75,7 @@ export function nodeCommand(
     .description(description)
     .requiredOption(
       '--topic <topic>',
-      '64 hex digits, or words whose hash is the topic',
+      'id of 64 hex digits, or a name, whose BLAKE3 hash is the id',
       parseTopic,
     )
     .requiredOption('--key <file>', 'the key file, made by weir keygen')
@@ -104,7 +106,10 @@ async function start(options: Options, program: NodeProgram): Promise<number> {
   // What the user has to mend is said before anything starts.
   checkPeers(config, readKeyFile(config.key))
   const { plan } = await planOf(config)
-  if (!options.quiet) console.error(planText(plan, limit))
+  if (!options.quiet) {
+    console.error(planText(plan, limit, { rowsMax: PLAN_ROWS }))
+    console.error('weir: "weir plan" prints all rows')
+  }
   return (await launch({ plan, config })) ?? (await run(config, program))
 }
 
@@ -122,9 +127,13 @@ export async function planOf(
   })
 }
 
-export function planText(plan: Plan, limit: MemoryLimit): string {
+export function planText(
+  plan: Plan,
+  limit: MemoryLimit,
+  options: { readonly rowsMax?: number } = {},
+): string {
   const from = { option: 'as given', cgroup: 'of the cgroup', default: 'by default' }[limit.source]
-  return `memory plan, limit ${from}:\n${formatPlan(plan)}`
+  return `memory plan, limit ${from}:\n${formatPlan(plan, options)}`
 }
 
 function configOf(options: Options, limit: MemoryLimit): NodeConfig {
@@ -169,6 +178,7 @@ async function run(config: NodeConfig, program: NodeProgram): Promise<number> {
   })
   if (config.status !== undefined) await openStatus(node, config.status)
   console.error(`weir: node ${idHex(node.id)} on ${node.addresses.join(' ')}`)
+  console.error(`weir: topic ${config.topic}`)
   await program(node, config, end)
   return 0
 }
