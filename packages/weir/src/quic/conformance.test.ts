@@ -2,10 +2,9 @@ import { createSocket } from 'node:dgram'
 import { seededRandom } from '../runtime/index.ts'
 import { conformance } from '../transport/conformance.ts'
 import { parseAddress } from '../transport/index.ts'
-import { toySecurity } from './toy-tls.fixture.ts'
-import { quicTransportOf } from './transport.ts'
+import { transport } from './index.ts'
 
-conformance(quicTransportOf(toySecurity()), {
+conformance(transport, {
   unreadBytesMax: 512 * 1024,
   ownStreamLimits: false,
   async garbage(address) {

@@ -21,7 +21,7 @@ export interface LevelSecrets {
 export interface TlsEffects {
   /** Handshake bytes for the CRYPTO stream of a level; the caller takes them over. */
   send(level: Level, bytes: Uint8Array): void
-  /** The secrets of a level are known. */
+  /** The secrets of a level are known; they are zeroed after the call. */
   secrets(level: 'handshake' | 'application', secrets: LevelSecrets): void
   /** The peer's transport parameters, raw, checked by TLS for presence only; valid during the call. */
   peerParameters(bytes: Uint8Array): void
@@ -29,6 +29,8 @@ export interface TlsEffects {
   established(peer: { readonly node: NodeId; readonly protocol: Uint8Array }): void
   /** The handshake failed: close the connection with the crypto error 0x100 + alert (RFC 9001 section 4.8). */
   alert(alert: number, message: string): void
+  /** A rule of QUIC about the handshake was broken: close the connection with PROTOCOL_VIOLATION. */
+  violation(message: string): void
 }
 
 /** TLS 1.3 with raw public keys in one role. Input never throws. */

@@ -192,6 +192,10 @@ export class ConnectionState implements TlsEffects {
     this.fail({ code: ErrorCode.crypto + alert, reason })
   }
 
+  violation(message: string): void {
+    this.fail({ code: ErrorCode.protocolViolation, reason: message })
+  }
+
   #idsMatch(peer: TransportParameters): boolean {
     const same = (a: Uint8Array | undefined, b: Uint8Array | undefined) =>
       a === undefined || b === undefined ? a === b : equalBytes(a, b)
