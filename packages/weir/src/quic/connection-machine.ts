@@ -61,6 +61,11 @@ export class ConnectionMachine implements Disposable {
     return this.#state.paths.current.remote
   }
 
+  /** Whether something authentic came, be it a Retry: where that came from the peer is. */
+  get heard(): boolean {
+    return this.#state.heard || this.#state.retrySource !== undefined
+  }
+
   /** For tests and metrics. */
   get stats() {
     const { recovery, keys, paths, streams, forged, taken, application } = this.#state
