@@ -28,6 +28,12 @@ test('the memory transport is there by name, and its endpoints meet', async () =
   })
 })
 
+test('QUIC is there by name, without another package', async () => {
+  const transport = await loadTransport('quic')
+  assert.equal(transport.name, 'quic')
+  assert.ok(transport.plan({ endpointsMax: 1 }).terms.length > 0)
+})
+
 test('a transport whose package is absent is missing, with what to install', async () => {
   await assert.rejects(loadPackage('weir-mesh-nothing'), (error) => {
     assert.ok(isWeirError(error, 'TRANSPORT_MISSING'))
