@@ -2,8 +2,9 @@
  * The keys of Initial packets (RFC 9001 section 5.2): anyone who sees the connection id has them.
  */
 import type { LevelSecrets, PacketKeys } from '../contract.ts'
+import { AES_128_GCM } from './aead.ts'
 import { expandLabel, HASH_BYTES, hkdfExtract } from './hkdf.ts'
-import { AES_128_GCM, packetKeys } from './packet-keys.ts'
+import { packetKeys } from './packet-keys.ts'
 
 const salt = Uint8Array.from(Buffer.from('38762cf7f55934b34d179ae6a4c80cadccbb7f0a', 'hex'))
 

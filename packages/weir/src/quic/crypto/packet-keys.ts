@@ -1,23 +1,23 @@
 /**
- * Packet protection (RFC 9001 section 5) with the AEADs of node:crypto.
+ * Packet protection (RFC 9001 section 5).
  *
  * A packet is sealed and opened where it lies. A packet that is not authentic leaves its bytes as they were. After
  * `dispose` every use is an assertion: a zeroed key must never seal.
  *
- * Memory: three small arrays and the header mask; the AEAD object of node:crypto lives as long as one call, because it
- * has no way to be used again.
+ * Memory: three small arrays and the header mask.
  */
-import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { assert } from '../../runtime/index.ts'
 import type { PacketKeys, Suite } from '../contract.ts'
+import {
+  AES_128_GCM,
+  keyBytesOf,
+  NONCE_BYTES,
+  openInPlace,
+  sealInPlace,
+  TAG_BYTES,
+} from './aead.ts'
 import { AesHeaderMask, ChachaHeaderMask, type HeaderMask, SAMPLE_BYTES } from './header-mask.ts'
 import { expandLabel, HASH_BYTES } from './hkdf.ts'
-
-export const TAG_BYTES = 16
-const IV_BYTES = 12
-
-export const AES_128_GCM: Suite = 0x1301
-export const CHACHA20_POLY1305: Suite = 0x1303
 
 /** RFC 9001 section 6.6. */
 export interface AeadLimits {
@@ -38,11 +38,6 @@ export function aeadLimits(suite: Suite): AeadLimits {
   return suite === AES_128_GCM ? aesLimits : chachaLimits
 }
 
-/** The bytes of the AEAD key and of the header protection key. */
-export function keyBytesOf(suite: Suite): number {
-  return suite === AES_128_GCM ? 16 : 32
-}
-
 /** Keys from a secret of TLS, which is copied. The secret of the next phase is derived from it. */
 export function packetKeys(suite: Suite, secret: Uint8Array): PacketKeys {
   const maskKey = expandLabel(secret, 'quic hp', keyBytesOf(suite))
@@ -56,7 +51,7 @@ class NativePacketKeys implements PacketKeys {
   readonly #secret: Uint8Array
   readonly #key: Uint8Array
   readonly #iv: Uint8Array
-  readonly #nonce = new Uint8Array(IV_BYTES)
+  readonly #nonce = new Uint8Array(NONCE_BYTES)
   readonly #mask: HeaderMask
   #disposed = false
 
@@ -65,7 +60,7 @@ class NativePacketKeys implements PacketKeys {
     this.suite = suite
     this.#secret = secret.slice()
     this.#key = expandLabel(secret, 'quic key', keyBytesOf(suite))
-    this.#iv = expandLabel(secret, 'quic iv', IV_BYTES)
+    this.#iv = expandLabel(secret, 'quic iv', NONCE_BYTES)
     this.#mask = mask
   }
 
@@ -82,16 +77,7 @@ class NativePacketKeys implements PacketKeys {
     assert(end <= buffer.length, 'a packet is sealed without room for its tag')
     assert(numberAt + 4 + SAMPLE_BYTES <= end, 'a packet is too short for its header protection')
     const nonce = this.#nonceOf(packetNumber)
-    const plain = buffer.subarray(headerEnd, plainEnd)
-    const cipher =
-      this.suite === AES_128_GCM
-        ? createCipheriv('aes-128-gcm', this.#key, nonce)
-        : createCipheriv('chacha20-poly1305', this.#key, nonce, { authTagLength: TAG_BYTES })
-    cipher.setAAD(buffer.subarray(start, headerEnd), { plaintextLength: plain.length })
-    const sealed = cipher.update(plain)
-    cipher.final()
-    buffer.set(sealed, headerEnd)
-    buffer.set(cipher.getAuthTag(), plainEnd)
+    sealInPlace(this.suite, this.#key, nonce, buffer, start, headerEnd, plainEnd)
     const mask = this.#mask.mask(buffer, numberAt + 4)
     buffer[start]! ^= mask[0]! & headerBits(buffer[start]!)
     for (let at = 0; at < packetNumberLength; at++) buffer[numberAt + at]! ^= mask[1 + at]!
@@ -120,17 +106,8 @@ class NativePacketKeys implements PacketKeys {
     const plainEnd = end - TAG_BYTES
     const nonce = this.#nonceOf(packetNumber)
     if (plainEnd < headerEnd) return -1
-    const decipher =
-      this.suite === AES_128_GCM
-        ? createDecipheriv('aes-128-gcm', this.#key, nonce, { authTagLength: TAG_BYTES })
-        : createDecipheriv('chacha20-poly1305', this.#key, nonce, { authTagLength: TAG_BYTES })
-    const sealed = buffer.subarray(headerEnd, plainEnd)
-    decipher.setAAD(buffer.subarray(start, headerEnd), { plaintextLength: sealed.length })
-    decipher.setAuthTag(buffer.subarray(plainEnd, end))
-    const plain = decipher.update(sealed)
-    if (!isAuthentic(decipher)) return -1
-    buffer.set(plain, headerEnd)
-    return plainEnd
+    const authentic = openInPlace(this.suite, this.#key, nonce, buffer, start, headerEnd, plainEnd)
+    return authentic ? plainEnd : -1
   }
 
   next(): PacketKeys {
@@ -167,12 +144,3 @@ class NativePacketKeys implements PacketKeys {
 
 /** Four bits of a long header are protected, five of a short one (RFC 9001 section 5.4.1). */
 const headerBits = (first: number): number => ((first & 0x80) !== 0 ? 0x0f : 0x1f)
-
-function isAuthentic(decipher: { final(): Uint8Array }): boolean {
-  try {
-    decipher.final()
-    return true
-  } catch {
-    return false
-  }
-}
