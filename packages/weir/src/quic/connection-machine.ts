@@ -4,9 +4,13 @@
  * The shell calls `receive` for each datagram, uses the streams, and calls `flush` once for all of it, so that one
  * acknowledgement stands for a batch. Peers never make it throw: what breaks a rule ends the connection with its code.
  *
+ * Inside it counts time in which the program ran. When it is called much later than it wanted to be woken, the event
+ * loop stood still, and what was late is left out: no packet is lost and no peer is silent because we did not listen.
+ *
  * Memory: the accounts of its options, which its owner closes after `ended`; see the README.
  */
-import { type Fold, type Instant, instant, NEVER, Reentry } from '../machine/index.ts'
+import { type Fold, type Instant, instant, NEVER } from '../machine/index.ts'
+import { assert } from '../runtime/index.ts'
 import type { ConnectionEffects, ConnectionOptions } from './connection/connection-options.ts'
 import { ConnectionState, type Ending } from './connection/connection-state.ts'
 import { FramesIn } from './connection/frames-in.ts'
@@ -14,6 +18,7 @@ import { PacketsIn } from './connection/packets-in.ts'
 import { PacketsOut } from './connection/packets-out.ts'
 import type { Remote } from './connection/path.ts'
 import type { PacketSpace } from './connection/space.ts'
+import { ErrorCode } from './packet/errors.ts'
 import { DATAGRAM_BYTES_MIN, PacketHead } from './packet/header.ts'
 import type { Stream } from './streams/streams.ts'
 
@@ -23,6 +28,8 @@ const LATE_US = 10_000
 const GRACE_US = 2_000
 const HUNGRY_RETRY_US = 25_000
 const LINGER_PROBES = 3
+/** A peer that gives up early is kept alive early enough, whatever the option says. */
+const KEEP_ALIVES_PER_IDLE = 3
 
 export type ConnectionEvent =
   | { readonly type: 'datagram'; readonly bytes: Uint8Array; readonly remote: Remote }
@@ -34,10 +41,13 @@ export class ConnectionMachine implements Disposable {
   readonly #frames: FramesIn
   readonly #in: PacketsIn
   readonly #out: PacketsOut
-  readonly #reentry = new Reentry()
   #ended = false
+  /** In the time of the machine, as all below. */
+  #wakeAt: number = NEVER
+  /** How long the program stood still, all in all. */
+  #stalledUs = 0
+  /** No silence counts before. */
   #graceUntil = 0
-  #wakeAt: Instant = NEVER
 
   /** @throws {WeirError} `LIMIT` when the first credit cannot be charged. */
   constructor(options: ConnectionOptions, now: Instant, head = new PacketHead()) {
@@ -68,9 +78,16 @@ export class ConnectionMachine implements Disposable {
 
   /** For tests and metrics. */
   get stats() {
-    const { recovery, keys, paths, streams, forged, taken, application } = this.#state
+    const { recovery, keys, paths, streams, forged, taken, application, datagrams } = this.#state
     return {
       taken,
+      lost: recovery.lostPackets,
+      collapses: recovery.collapses,
+      mtu: recovery.mtu.current,
+      blackHoles: recovery.mtu.blackHoles,
+      stalledUs: this.#stalledUs,
+      datagramsSent: datagrams?.sent ?? 0,
+      datagramsDropped: datagrams?.dropped ?? 0,
       ranges: application.received.count,
       inFlight: recovery.inFlight,
       window: recovery.congestion.window,
@@ -84,7 +101,9 @@ export class ConnectionMachine implements Disposable {
 
   /** The client says hello; the server waits for that. */
   start(now: Instant, effects: ConnectionEffects): void {
-    this.#enter(now, effects, () => this.#state.tls.start(this.#state))
+    this.#enter(now, effects)
+    this.#state.tls.start(this.#state)
+    this.#leave()
   }
 
   handle(event: ConnectionEvent, now: Instant, effects: ConnectionEffects): void {
@@ -96,26 +115,33 @@ export class ConnectionMachine implements Disposable {
   /** A datagram came; it is changed in place. Nothing is sent before `flush`. */
   receive(bytes: Uint8Array, remote: Remote, now: Instant, effects: ConnectionEffects): void {
     if (this.#ended) return
-    this.#enter(now, effects, () => this.#in.receive(bytes, remote))
+    this.#enter(now, effects)
+    this.#in.receive(bytes, remote)
+    this.#leave()
     if (this.#state.ending) this.#finish(now, effects)
   }
 
   /** Sends what is due. */
   flush(now: Instant, effects: ConnectionEffects): void {
     if (this.#ended) return
-    this.#enter(now, effects, () => this.#out.flush())
-    this.#wakeAt = this.#nextWake()
+    this.#enter(now, effects)
+    this.#out.flush()
+    this.#leave()
+    if (this.#state.ending) this.#finish(now, effects)
+    else this.#wakeAt = this.#nextWake()
   }
 
   wake(now: Instant, effects: ConnectionEffects): void {
     if (this.#ended) return
-    this.#enter(now, effects, () => this.#timers(now))
+    this.#enter(now, effects)
+    this.#timers(this.#state.now)
+    this.#leave()
     if (this.#state.ending) this.#finish(now, effects)
     else this.flush(now, effects)
   }
 
   get wakeAt(): Instant {
-    return this.#ended ? NEVER : this.#wakeAt
+    return this.#ended ? NEVER : instant(this.#wakeAt + this.#stalledUs)
   }
 
   /** Ends the connection with an application code. */
@@ -135,7 +161,10 @@ export class ConnectionMachine implements Disposable {
   }
 
   accept(stream: Stream, now: Instant, effects: ConnectionEffects): void {
-    if (!this.#ended) this.#enter(now, effects, () => this.#state.streams.accept(stream))
+    if (this.#ended) return
+    this.#enter(now, effects)
+    this.#state.streams.accept(stream)
+    this.#leave()
   }
 
   /** @returns how many bytes were taken. */
@@ -153,11 +182,36 @@ export class ConnectionMachine implements Disposable {
 
   read(stream: Stream, bytesMax: number, now: Instant, effects: ConnectionEffects) {
     if (this.#ended) return undefined
-    return this.#enter(now, effects, () => this.#state.streams.read(stream, bytesMax))
+    this.#enter(now, effects)
+    const bytes = this.#state.streams.read(stream, bytesMax)
+    this.#leave()
+    return bytes
   }
 
   stop(stream: Stream, code: number, now: Instant, effects: ConnectionEffects): void {
-    if (!this.#ended) this.#enter(now, effects, () => this.#state.streams.stop(stream, code))
+    if (this.#ended) return
+    this.#enter(now, effects)
+    this.#state.streams.stop(stream, code)
+    this.#leave()
+  }
+
+  // Unreliable messages (RFC 9221).
+
+  /** The longest message that can be sent now, 0 when the peer takes none. */
+  get datagramBytesMax(): number {
+    return this.#ended ? 0 : (this.#state.datagrams?.bytesMax(this.#out.messageRoom) ?? 0)
+  }
+
+  /** Takes a copy, which is sent with the next flush. @returns false when it is too long or cannot be held. */
+  sendDatagram(bytes: Uint8Array): boolean {
+    const { datagrams, up } = this.#state
+    if (!datagrams || !up || this.#ended) return false
+    return datagrams.send(bytes, this.#out.messageRoom)
+  }
+
+  /** The oldest message that has come, undefined when there is none. */
+  readDatagram(): Uint8Array | undefined {
+    return this.#ended ? undefined : this.#state.datagrams?.read()
   }
 
   /** Whether a datagram that leads nowhere is a reset of this connection by its peer. */
@@ -192,17 +246,23 @@ export class ConnectionMachine implements Disposable {
     this.#free()
   }
 
-  #enter<T>(now: Instant, effects: ConnectionEffects, run: () => T): T {
+  /** Each entry is left again before anything else; effects only note. */
+  #enter(now: Instant, effects: ConnectionEffects): void {
     const state = this.#state
-    return this.#reentry.enter(() => {
-      state.now = now
-      state.effects = effects
-      try {
-        return run()
-      } finally {
-        state.effects = undefined
-      }
-    })
+    assert(state.effects === undefined, 'a machine was called from one of its own effects')
+    if (now - this.#stalledUs - this.#wakeAt > LATE_US) {
+      const here = Math.max(this.#wakeAt, state.now)
+      this.#stalledUs = now - here
+      // The answer may lie in the socket: it is read before silence counts. Once, or a slow program would never know.
+      if (this.#wakeAt > this.#graceUntil) this.#graceUntil = here + GRACE_US
+    }
+    state.now = Math.max(now - this.#stalledUs, state.now)
+    state.clockNow = now
+    state.effects = effects
+  }
+
+  #leave(): void {
+    this.#state.effects = undefined
   }
 
   #endWith(ending: Ending, now: Instant, effects: ConnectionEffects): void {
@@ -215,15 +275,12 @@ export class ConnectionMachine implements Disposable {
     const state = this.#state
     const ending = state.ending!
     this.#ended = true
-    let farewell: Uint8Array | undefined
-    this.#enter(now, effects, () => {
-      if (!ending.told) return
-      const length = this.#out.close(ending)
-      if (length === 0) return
-      farewell = state.options.buffer.slice(0, length)
-      effects.send(state.options.buffer, length, state.paths.current.remote)
-    })
-    const lingerUs = LINGER_PROBES * state.recovery.probeUs(state.application)
+    this.#enter(now, effects)
+    const length = ending.told ? this.#out.close(ending) : 0
+    const farewell = length > 0 ? state.options.buffer.slice(0, length) : undefined
+    if (length > 0) effects.send(state.options.buffer, length, state.paths.current.remote)
+    this.#leave()
+    const lingerUs = LINGER_PROBES * state.recovery.firstProbeUs(state.application)
     const { remote } = this
     const ids = [...state.localIds.ids()]
     this.#free((stream) => effects.gone(stream))
@@ -250,37 +307,37 @@ export class ConnectionMachine implements Disposable {
     state.drop(state.application)
     state.keys?.[Symbol.dispose]()
     state.streams.end(gone)
+    state.datagrams?.end()
     state.localIds.end()
     state.tls[Symbol.dispose]()
   }
 
-  #timers(now: Instant): void {
+  #timers(now: number): void {
     const state = this.#state
-    const { keys, paths, streams } = state
-    if (now >= this.#idleAt()) {
+    const { keys, paths, streams, recovery, application } = state
+    const heard = now >= this.#graceUntil
+    if (heard && now >= this.#idleAt()) {
       const reason = state.up ? 'the peer was silent for too long' : 'the handshake took too long'
       return state.end({ by: 'lost', application: false, code: 0, reason, told: false })
     }
     if (keys && now >= keys.previousUntil) keys.forgetPrevious()
-    if (now >= paths.current.proveUntil && !paths.current.validated && !paths.expire()) {
+    const { current } = paths
+    if (!current.validated && now >= current.proveUntil && !paths.expire()) {
       const reason = 'the peer is no longer where it was'
-      return state.end({ by: 'lost', application: false, code: 0x10, reason, told: false })
+      const code = ErrorCode.noViablePath
+      return state.end({ by: 'lost', application: false, code, reason, told: false })
+    }
+    if (now >= current.challengeAt) {
+      current.challengeDue = true
+      current.challengeAt = now + recovery.firstProbeUs(application)
     }
     if (streams.hungry) streams.retry()
     if (now >= this.#keepAliveAt()) state.pingDue = true
-    this.#lossTimers(now)
+    if (heard) this.#lossTimers(now)
   }
 
-  #lossTimers(now: Instant): void {
-    const state = this.#state
-    const { recovery, initial, handshake, application } = state
-    const due = this.#lossAt()
-    if (now < due) return
-    if (now - due > LATE_US && this.#graceUntil < due) {
-      // The answer may lie in the socket: it is read first.
-      this.#graceUntil = now + GRACE_US
-      return
-    }
+  #lossTimers(now: number): void {
+    const { recovery, initial, handshake, application } = this.#state
     for (const space of [initial, handshake, application]) {
       if (now < space.lossAt) continue
       this.#frames.space = space
@@ -289,9 +346,7 @@ export class ConnectionMachine implements Disposable {
     for (const space of [initial, handshake, application]) {
       if (now < this.#probeAt(space)) continue
       this.#frames.space = space
-      recovery.probe(space, this.#frames)
-      recovery.probeCount++
-      space.lastElicitingAt = now
+      recovery.probe(space, now, this.#frames)
       return
     }
   }
@@ -302,7 +357,7 @@ export class ConnectionMachine implements Disposable {
     if (space.dropped || (space === state.application && !state.confirmed)) return NEVER
     if (space.sent.size > 0) return space.lastElicitingAt + state.recovery.probeUs(space)
     // A client keeps asking until the server has proved its address (RFC 9002 section 6.2.2.1).
-    if (!state.client || state.confirmed) return NEVER
+    if (!state.client || state.confirmed || state.recovery.peerValidated) return NEVER
     const newest = state.handshake.write ? state.handshake : state.initial
     if (space !== newest) return NEVER
     return Math.max(space.lastElicitingAt, state.heardAt) + state.recovery.probeUs(space)
@@ -310,34 +365,46 @@ export class ConnectionMachine implements Disposable {
 
   #lossAt(): number {
     const { initial, handshake, application } = this.#state
-    let at = Math.min(initial.lossAt, handshake.lossAt, application.lossAt)
-    for (const space of [initial, handshake, application]) at = Math.min(at, this.#probeAt(space))
-    return at
+    return Math.min(
+      initial.lossAt,
+      handshake.lossAt,
+      application.lossAt,
+      this.#probeAt(initial),
+      this.#probeAt(handshake),
+      this.#probeAt(application),
+    )
   }
 
   #idleAt(): number {
     const { heardAt, spokeAt, idleUs, recovery, application } = this.#state
-    const least = LINGER_PROBES * recovery.probeUs(application)
+    // Not of the timeout as it was backed off, which would move on for ever.
+    const least = LINGER_PROBES * recovery.firstProbeUs(application)
     return Math.max(heardAt, spokeAt) + Math.max(idleUs, least)
   }
 
   #keepAliveAt(): number {
-    const { up, heardAt, application, options, pingDue } = this.#state
-    if (!up || pingDue || options.limits.keepAliveMs === 0) return NEVER
-    return Math.max(heardAt, application.lastElicitingAt) + options.limits.keepAliveMs * 1000
+    const { up, heardAt, application, options, pingDue, idleUs } = this.#state
+    const { keepAliveMs } = options.limits
+    if (!up || pingDue || keepAliveMs === 0) return NEVER
+    const afterUs = Math.min(keepAliveMs * 1000, idleUs / KEEP_ALIVES_PER_IDLE)
+    return Math.max(heardAt, application.lastElicitingAt) + afterUs
   }
 
-  #nextWake(): Instant {
+  #nextWake(): number {
     const state = this.#state
-    const { initial, handshake, application, keys, paths, streams } = state
-    let at = Math.min(this.#idleAt(), this.#keepAliveAt(), this.#out.pacedUntil)
-    if (paths.current.allowance >= DATAGRAM_BYTES_MIN) {
-      at = Math.min(at, Math.max(this.#lossAt(), this.#graceUntil))
-      for (const space of [initial, handshake, application]) at = Math.min(at, space.ackAt)
+    const { initial, handshake, application, keys, paths, streams, recovery } = state
+    const { current } = paths
+    const maySend = current.allowance >= DATAGRAM_BYTES_MIN
+    const silence = maySend ? Math.min(this.#idleAt(), this.#lossAt()) : this.#idleAt()
+    let at = Math.max(silence, this.#graceUntil)
+    at = Math.min(at, this.#keepAliveAt(), this.#out.pacedUntil)
+    if (maySend) {
+      at = Math.min(at, initial.ackAt, handshake.ackAt, application.ackAt, current.challengeAt)
     }
     if (keys) at = Math.min(at, keys.previousUntil)
-    at = Math.min(at, paths.current.proveUntil)
-    if (streams.hungry) at = Math.min(at, state.now + HUNGRY_RETRY_US)
-    return instant(Math.ceil(at))
+    if (state.confirmed) at = Math.min(at, recovery.mtu.searchAt)
+    at = Math.min(at, current.proveUntil)
+    if (streams.hungry || this.#out.starved) at = Math.min(at, state.now + HUNGRY_RETRY_US)
+    return Math.ceil(at)
   }
 }

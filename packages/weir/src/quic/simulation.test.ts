@@ -35,7 +35,7 @@ test('all streams arrive whatever the network does, for every seed', () => {
 })
 
 test('keys are updated both ways, again and again', () => {
-  const world = new World(3, { ...CLEAN, lost: 20 }, toySecurity(), { keyUpdatePackets: 8 }, 20)
+  const world = new World(3, { ...CLEAN, lost: 20 }, toySecurity(), { keyUpdatePackets: 8 }, 120)
   world.run(both(world))
   assert.ok(world.a.machine.stats.keyUpdates >= 3, world.describe())
   assert.equal(world.a.machine.stats.forged, 0)

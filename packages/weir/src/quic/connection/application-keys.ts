@@ -22,13 +22,29 @@ export class ApplicationKeys implements Disposable {
   #sealedFirst = 0
   #sealed = 0
   readonly #sealedMax: number
+  readonly #sealedLimit: number
   /** How many updates there were, for tests and metrics. */
   updates = 0
 
-  constructor(read: PacketKeys, write: PacketKeys, sealedMax: number) {
+  /**
+   * @param sealedMax packets after which an update is wanted.
+   * @param sealedLimit packets that a key may seal at most.
+   */
+  constructor(
+    read: PacketKeys,
+    write: PacketKeys,
+    sealedMax: number,
+    sealedLimit = Number.POSITIVE_INFINITY,
+  ) {
     this.#read = read
     this.#write = write
     this.#sealedMax = sealedMax
+    this.#sealedLimit = sealedLimit
+  }
+
+  /** The key may seal nothing more and no update was possible: the connection must end (RFC 9001 section 6.6). */
+  get usedUp(): boolean {
+    return this.#sealed >= this.#sealedLimit
   }
 
   get phase(): number {
@@ -59,12 +75,15 @@ export class ApplicationKeys implements Disposable {
    */
   opened(phase: number, packetNumber: number, now: number, keepUs: number): boolean {
     if (phase === this.#phase) {
+      // Late packets of the phase before come for a while after the first of this one (RFC 9001 section 6.5).
+      if (this.#phaseFirst === Number.POSITIVE_INFINITY) this.previousUntil = now + keepUs
       if (packetNumber < this.#phaseFirst) this.#phaseFirst = packetNumber
       return true
     }
     if (this.#previousRead && packetNumber < this.#phaseFirst) return true
     if (this.updates > 0 && this.#sealed === 0) return false
-    this.#rotate(packetNumber, now, keepUs)
+    this.#rotate(packetNumber)
+    this.previousUntil = now + keepUs
     return true
   }
 
@@ -80,11 +99,11 @@ export class ApplicationKeys implements Disposable {
   }
 
   /** Starts an update. @returns false while one is under way. */
-  update(now: number, largestAcked: number, keepUs: number): boolean {
+  update(largestAcked: number): boolean {
     const acked = this.#sealed > 0 && largestAcked >= this.#sealedFirst
     if (!acked || this.#previousRead) return false
     this.#nextRead ??= this.#read.next()
-    this.#rotate(Number.POSITIVE_INFINITY, now, keepUs)
+    this.#rotate(Number.POSITIVE_INFINITY)
     return true
   }
 
@@ -103,13 +122,12 @@ export class ApplicationKeys implements Disposable {
     this.#nextRead = undefined
   }
 
-  #rotate(phaseFirst: number, now: number, keepUs: number): void {
+  #rotate(phaseFirst: number): void {
     this.forgetPrevious()
     const write = this.#write.next()
     this.#write[Symbol.dispose]()
     this.#write = write
     this.#previousRead = this.#read
-    this.previousUntil = now + keepUs
     this.#read = this.#nextRead!
     this.#nextRead = undefined
     this.#phase ^= 1

@@ -1,16 +1,19 @@
 /**
  * Connection ids of both sides (RFC 9000 section 5.1): those that we gave to the peer, and those that it gave to us.
  *
- * Memory: at most `LOCAL_IDS_MAX` and `REMOTE_IDS_MAX` small records, and `RETIRED_MAX` numbers that are to be retired;
- * all of it part of the cost of a connection. The routes to us are charged by the endpoint.
+ * Memory: at most `LOCAL_IDS_MAX` and `REMOTE_IDS_MAX` small records, `RETIRED_MAX` numbers that are to be retired, and
+ * `SEEN_RANGES_MAX` ranges of numbers that have come; all of it part of the cost of a connection. The routes to us are
+ * charged by the endpoint.
  */
 import { copyBytes, equalBytes } from '../../codec/index.ts'
 import { ErrorCode, type Violation, violation } from '../packet/errors.ts'
+import { RangeSet } from '../recovery/range-set.ts'
 
 export const LOCAL_IDS_MAX = 2
 /** What we tell the peer as active_connection_id_limit. */
 export const REMOTE_IDS_MAX = 4
 const RETIRED_MAX = 8
+const SEEN_RANGES_MAX = 8
 
 export interface IssuedId {
   readonly bytes: Uint8Array
@@ -117,9 +120,18 @@ export class RemoteIds {
   #retirePrior = 0
   #retired: Retired | undefined
   #retiredCount = 0
+  /** Numbers that have come: one that is repeated after we have retired its id brings nothing back. */
+  readonly #seen = new RangeSet(SEEN_RANGES_MAX)
 
   constructor(first: Uint8Array) {
     this.current = { sequence: 0, bytes: copyBytes(first), token: undefined, next: undefined }
+    this.#seen.add(0, 1)
+  }
+
+  /** A server's preferred address is not used: the id that comes with it, which has number 1, is retired. */
+  refusePreferred(): void {
+    this.#seen.add(1, 2)
+    this.#retire(1)
   }
 
   /** The first id is known only with the first answer of a server. */
@@ -136,12 +148,12 @@ export class RemoteIds {
     if (this.current.bytes.length === 0) {
       return violation(ErrorCode.protocolViolation, 'a connection id beside an empty one')
     }
-    const known = this.#find(sequence)
-    if (known && !equalBytes(known.bytes, id)) {
-      return violation(ErrorCode.protocolViolation, 'two connection ids of one number')
-    }
+    const fault = this.#conflict(sequence, id, token)
+    if (fault) return fault
     this.#retirePrior = Math.max(this.#retirePrior, retirePrior)
-    if (!known) {
+    if (!this.#seen.has(sequence)) {
+      // So many gaps that two ranges become one: the ids between are never used, which is the peer's own loss.
+      this.#seen.addCovering(sequence, sequence + 1)
       if (sequence < this.#retirePrior) {
         if (!this.#retire(sequence)) return tooManyRetired()
       } else {
@@ -211,12 +223,22 @@ export class RemoteIds {
     return false
   }
 
-  #find(sequence: number): RemoteId | undefined {
-    if (this.current.sequence === sequence) return this.current
-    for (let spare = this.#spares; spare; spare = spare.next) {
-      if (spare.sequence === sequence) return spare
+  /** A number has one id and one token, and an id one number (RFC 9000 section 19.15). */
+  #conflict(sequence: number, id: Uint8Array, token: Uint8Array): Violation | undefined {
+    for (let each: RemoteId | undefined = this.current; each; each = this.#after(each)) {
+      const sameId = equalBytes(each.bytes, id)
+      if ((each.sequence === sequence) !== sameId) {
+        return violation(ErrorCode.protocolViolation, 'two connection ids of one number')
+      }
+      if (sameId && each.token && !equalBytes(each.token, token)) {
+        return violation(ErrorCode.protocolViolation, 'two reset tokens of one connection id')
+      }
     }
     return undefined
+  }
+
+  #after(each: RemoteId): RemoteId | undefined {
+    return each === this.current ? this.#spares : each.next
   }
 
   #retire(sequence: number): boolean {

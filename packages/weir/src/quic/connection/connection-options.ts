@@ -4,8 +4,10 @@ import type { NodeId } from '../../core/index.ts'
 import type { Random } from '../../runtime/index.ts'
 import type { CloseInfo } from '../../transport/index.ts'
 import type { LevelSecrets, PacketKeys, TlsMachine } from '../contract.ts'
+import type { CongestionName } from '../recovery/congestion.ts'
 import type { StreamEvents, StreamsLimits } from '../streams/streams.ts'
 import type { IdRouter, IssuedId } from './connection-ids.ts'
+import type { DatagramAccounts } from './datagrams.ts'
 import type { Remote } from './path.ts'
 
 /** Keys of one level. */
@@ -30,6 +32,8 @@ export interface ConnectionLimits extends StreamsLimits {
   readonly keepAliveMs: number
   /** Start a key update after so many packets; 0 to start one only when the key is used up. */
   readonly keyUpdatePackets: number
+  /** Default `cubic`. */
+  readonly congestion?: CongestionName
 }
 
 export interface ConnectionOptions {
@@ -55,9 +59,16 @@ export interface ConnectionOptions {
     readonly receive: Account
     readonly send: Account
     readonly records: Account
+    /** Without them there are no unreliable messages, and the peer is told so. */
+    readonly datagrams?: DatagramAccounts
   }
   /** One datagram buffer for all connections of an endpoint. */
   readonly buffer: Uint8Array
+  /**
+   * How large datagrams may get when the path takes them: what the interface carries without fragments. Default 1200,
+   * which is never probed; the buffer and the peer limit it too.
+   */
+  readonly mtuMax?: number
 }
 
 /** How a connection ended. */
@@ -80,6 +91,8 @@ export interface ConnectionEffects extends StreamEvents {
   send(bytes: Uint8Array, length: number, remote: Remote): void
   /** The peer is known and streams may be used. */
   established(peer: { readonly node: NodeId; readonly protocol: Uint8Array }): void
+  /** An unreliable message has come and can be read. */
+  datagram?(): void
   /** The connection is over and holds nothing. */
   ended(end: ConnectionEnd): void
 }

@@ -20,7 +20,8 @@ import { Streams } from '../streams/streams.ts'
 import { ApplicationKeys } from './application-keys.ts'
 import { LocalIds, REMOTE_IDS_MAX, RemoteIds } from './connection-ids.ts'
 import type { ConnectionEffects, ConnectionOptions } from './connection-options.ts'
-import { Paths } from './path.ts'
+import { DATAGRAM_FRAME_BYTES_MAX, DatagramQueues } from './datagrams.ts'
+import { Paths, type Remote } from './path.ts'
 import { PacketSpace } from './space.ts'
 
 /** Why the connection is to end; set once. */
@@ -35,6 +36,8 @@ export interface Ending {
 
 const NOTHING = new Uint8Array(0)
 const ALERT_NO_PROTOCOL = 120
+/** What any Ethernet carries. */
+const RECEIVED_BYTES_MAX = 1_500
 
 export class ConnectionState implements TlsEffects {
   readonly options: ConnectionOptions
@@ -44,6 +47,7 @@ export class ConnectionState implements TlsEffects {
   readonly application: PacketSpace
   readonly recovery: Recovery
   readonly streams: Streams
+  readonly datagrams: DatagramQueues | undefined
   readonly localIds: LocalIds
   readonly remoteIds: RemoteIds
   readonly paths: Paths
@@ -53,8 +57,6 @@ export class ConnectionState implements TlsEffects {
   /** The token of a Retry, repeated in each Initial. */
   token: Uint8Array = NOTHING
   retrySource: Uint8Array | undefined
-  /** The destination of the client's Initials, which changes with a Retry. */
-  initialDestination: Uint8Array
   /** A packet of the peer was taken: its ids are fixed. */
   heard = false
   /** TLS is through: the peer is authenticated. */
@@ -62,12 +64,17 @@ export class ConnectionState implements TlsEffects {
   confirmed = false
   handshakeDoneDue = false
   pingDue = false
+  /** The answer to the last challenge, where it goes, and how many bytes may be spent on it. */
   pathResponse: Uint8Array | undefined
+  pathResponseTo: Remote | undefined
+  pathResponseRoom = 0
   forged = 0
   /** Packets that were authentic and taken. */
   taken = 0
   ending: Ending | undefined
+  /** The time of the machine, from which stalls of the program are taken out, and that of the clock. */
   now = 0
+  clockNow = 0
   effects: ConnectionEffects | undefined
   /** When something came, and when something that the peer answers was sent first after that. */
   heardAt: number
@@ -81,7 +88,10 @@ export class ConnectionState implements TlsEffects {
     this.initial = new PacketSpace('initial', accounts.records)
     this.handshake = new PacketSpace('handshake', accounts.records)
     this.application = new PacketSpace('application', accounts.records)
-    this.recovery = new Recovery(DATAGRAM_BYTES_MIN, limits.congestionWindowBytesMax)
+    this.recovery = new Recovery(limits.congestionWindowBytesMax, limits.congestion)
+    // A server's address needs no proof: the client has dialled it.
+    this.recovery.peerValidated = !this.client
+    this.datagrams = accounts.datagrams && new DatagramQueues(accounts.datagrams)
     this.streams = new Streams({
       client: this.client,
       limits,
@@ -97,7 +107,6 @@ export class ConnectionState implements TlsEffects {
     })
     this.localIds = new LocalIds(options.router, options.localId)
     this.remoteIds = new RemoteIds(options.peerId ?? options.originalDestination)
-    this.initialDestination = options.originalDestination
     this.retrySource = options.retrySource
     this.paths = new Paths(options.remote, this.client || options.validated, options.random)
     this.heardAt = this.spokeAt = now
@@ -138,8 +147,10 @@ export class ConnectionState implements TlsEffects {
   confirm(): void {
     if (this.confirmed) return
     this.confirmed = true
+    this.recovery.peerValidated = true
     this.drop(this.initial)
     this.drop(this.handshake)
+    this.recovery.mtu.start(this.#mtuMax(), this.now)
   }
 
   // What TLS asks for.
@@ -159,7 +170,7 @@ export class ConnectionState implements TlsEffects {
     }
     const most = Math.floor(security.limits(secrets.suite).sealedMax / 2)
     const wanted = limits.keyUpdatePackets > 0 ? Math.min(limits.keyUpdatePackets, most) : most
-    this.keys = new ApplicationKeys(read, write, wanted)
+    this.keys = new ApplicationKeys(read, write, wanted, security.limits(secrets.suite).sealedMax)
   }
 
   peerParameters(bytes: Uint8Array): void {
@@ -173,6 +184,8 @@ export class ConnectionState implements TlsEffects {
     if (peer.maxIdleTimeoutMs > 0) this.idleUs = Math.min(this.idleUs, peer.maxIdleTimeoutMs * 1000)
     this.streams.peerParameters(peer)
     if (peer.statelessResetToken) this.remoteIds.current.token = peer.statelessResetToken
+    if (peer.preferredAddress) this.remoteIds.refusePreferred()
+    if (this.datagrams) this.datagrams.peerFrameMax = peer.maxDatagramFrame
   }
 
   established(peer: { readonly node: NodeId; readonly protocol: Uint8Array }): void {
@@ -208,12 +221,18 @@ export class ConnectionState implements TlsEffects {
     )
   }
 
+  #mtuMax(): number {
+    const { mtuMax, buffer } = this.options
+    return Math.min(mtuMax ?? DATAGRAM_BYTES_MIN, buffer.length, this.peer!.maxUdpPayload)
+  }
+
   #parameters(): Uint8Array {
     const { localId, limits, originalDestination, retrySource } = this.options
     const own = defaultParameters()
     this.streams.fillParameters(own)
     own.maxIdleTimeoutMs = limits.idleTimeoutMs
-    own.maxUdpPayload = DATAGRAM_BYTES_MIN + 300
+    own.maxUdpPayload = Math.max(this.options.mtuMax ?? 0, RECEIVED_BYTES_MAX)
+    if (this.datagrams) own.maxDatagramFrame = DATAGRAM_FRAME_BYTES_MAX
     own.activeConnectionIdLimit = REMOTE_IDS_MAX
     own.initialSource = localId.bytes
     if (!this.client) {

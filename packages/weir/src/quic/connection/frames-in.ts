@@ -5,6 +5,7 @@ import { ErrorCode, type Violation, violation } from '../packet/errors.ts'
 import { Ref, type RefSink } from '../recovery/sent-packets.ts'
 import { NOT_TAKEN } from '../streams/receive-part.ts'
 import type { ConnectionState } from './connection-state.ts'
+import { AMPLIFICATION, type Remote } from './path.ts'
 import { CRYPTO_WINDOW_BYTES, type PacketSpace } from './space.ts'
 
 const REASON_BYTES_MAX = 256
@@ -13,6 +14,9 @@ export class FramesIn implements FrameSink, RefSink {
   readonly #state: ConnectionState
   /** The space of the packet that is read, or whose packets are acknowledged or lost. */
   space: PacketSpace
+  /** Where the datagram came from, and its length. */
+  remote: Remote
+  datagramBytes = 0
   #ackLargest = 0
   #ackDelay = 0
   #ackFault = false
@@ -20,6 +24,7 @@ export class FramesIn implements FrameSink, RefSink {
   constructor(state: ConnectionState) {
     this.#state = state
     this.space = state.initial
+    this.remote = state.options.remote
   }
 
   ack(largest: number, delay: number): Violation | undefined {
@@ -41,6 +46,8 @@ export class FramesIn implements FrameSink, RefSink {
     if (this.#ackFault) {
       return violation(ErrorCode.protocolViolation, 'acknowledges a number that was left out')
     }
+    // Who acknowledges a packet of the handshake has proved the address of both (RFC 9002 section 6.2.2.1).
+    if (this.space.level === 'handshake') recovery.peerValidated = true
     recovery.ackEnd(this.space, this.#ackLargest, this.#ackDelay, now, this)
     return undefined
   }
@@ -108,12 +115,18 @@ export class FramesIn implements FrameSink, RefSink {
   }
 
   pathChallenge(data: Uint8Array): undefined {
+    const state = this.#state
     // One answer is remembered: a flood of challenges is answered for the last of them.
-    this.#state.pathResponse = copyBytes(data)
+    state.pathResponse = copyBytes(data)
+    state.pathResponseTo = this.remote
+    state.pathResponseRoom = AMPLIFICATION * this.datagramBytes
+    // A packet that does more than probe shows the peer which path is in use (RFC 9000 section 9.3.3).
+    if (state.client) state.pingDue = true
   }
 
   pathResponse(data: Uint8Array): undefined {
-    this.#state.paths.proved(data)
+    const { paths, recovery, now } = this.#state
+    if (paths.proved(data)) recovery.reset(now)
   }
 
   newToken(): Violation | undefined {
@@ -131,8 +144,14 @@ export class FramesIn implements FrameSink, RefSink {
     return undefined
   }
 
-  datagram(): Violation | undefined {
-    return violation(ErrorCode.protocolViolation, 'a datagram frame that we do not take')
+  datagram(bytes: Uint8Array): Violation | undefined {
+    const { datagrams, effects } = this.#state
+    if (!datagrams) {
+      return violation(ErrorCode.protocolViolation, 'a datagram frame that we do not take')
+    }
+    const fault = datagrams.received(bytes)
+    if (!fault) effects!.datagram?.()
+    return fault
   }
 
   close(application: boolean, code: number, reason: Uint8Array): void {
@@ -147,7 +166,10 @@ export class FramesIn implements FrameSink, RefSink {
     if (kind === Ref.ack) this.space.reported(id)
     else if (kind === Ref.crypto) this.space.cryptoOut.acked(offset, length)
     else if (kind === Ref.retireConnectionId) state.remoteIds.retireAcked(id)
-    else state.streams.acked(kind, id, offset, length)
+    else if (kind === Ref.mtuProbe) {
+      state.recovery.mtu.probeAcked(id, state.now)
+      state.recovery.resize()
+    } else state.streams.acked(kind, id, offset, length)
   }
 
   lost(kind: number, id: number, offset: number, length: number): void {
@@ -161,6 +183,8 @@ export class FramesIn implements FrameSink, RefSink {
         return state.localIds.lost(id)
       case Ref.retireConnectionId:
         return state.remoteIds.retireLost(id)
+      case Ref.mtuProbe:
+        return state.recovery.mtu.probeLost(id, state.now)
       case Ref.handshakeDone:
         state.handshakeDoneDue = true
         return

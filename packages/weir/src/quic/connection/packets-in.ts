@@ -18,6 +18,8 @@ import type { PacketSpace } from './space.ts'
 
 const ACK_DELAY_US = 10_000
 const PROVE_PROBES = 3
+/** The probe timeout of a path of which nothing is known yet (RFC 9002 section 6.2.2). */
+const NEW_PATH_PROBE_US = 999_000
 const KEEP_PROBES = 3
 
 export class PacketsIn {
@@ -116,7 +118,7 @@ export class PacketsIn {
       this.#forged(read)
       return false
     }
-    const keepUs = KEEP_PROBES * state.recovery.probeUs(space)
+    const keepUs = KEEP_PROBES * state.recovery.firstProbeUs(space)
     if (!keys.opened(phase, number, state.now, keepUs)) {
       state.fail(violation(ErrorCode.keyUpdate, 'a key update before the last one was done'))
       return true
@@ -139,6 +141,8 @@ export class PacketsIn {
       return state.fail(violation(ErrorCode.protocolViolation, 'reserved bits are set'))
     }
     this.#frames.space = space
+    this.#frames.remote = remote
+    this.#frames.datagramBytes = bytes.length
     const read = readFrames(this.#plain.reset(bytes, start, end), space.level, this.#frames)
     this.#plain.reset(NOTHING)
     state.heardAt = state.now
@@ -151,16 +155,23 @@ export class PacketsIn {
     state.taken++
     const newest = number > space.largestReceived
     space.note(number, (read & ELICITS) !== 0, state.now, ACK_DELAY_US)
-    const moved = !sameRemote(state.paths.current.remote, remote)
-    if (moved && newest && (read & NON_PROBING) !== 0) this.#moved(remote, bytes.length)
+    if (!newest || space !== state.application || state.client) return
+    const { destinationAt, destinationLength } = this.#head
+    const { current } = state.paths
+    if (sameRemote(current.remote, remote)) {
+      current.localId ??= copyBytes(bytes, destinationAt, destinationAt + destinationLength)
+    } else if ((read & NON_PROBING) !== 0) {
+      this.#moved(remote, bytes, bytes.subarray(destinationAt, destinationAt + destinationLength))
+    }
   }
 
   /** The peer speaks from another address: a NAT has given it a new one, most likely. */
-  #moved(remote: Remote, bytes: number): void {
+  #moved(remote: Remote, bytes: Uint8Array, localId: Uint8Array): void {
     const { paths, recovery, application, now, remoteIds } = this.#state
-    paths.move(remote, bytes, now + PROVE_PROBES * recovery.probeUs(application))
-    // Ids are not used on two paths, so that nobody can link them.
-    remoteIds.switch()
+    // Who moves on purpose takes another id, and so do we, so that nobody can link the paths (RFC 9000 section 9.5).
+    if (paths.usesOtherId(localId)) remoteIds.switch()
+    const probeUs = Math.max(recovery.firstProbeUs(application), NEW_PATH_PROBE_US)
+    paths.move(remote, bytes.length, now + PROVE_PROBES * probeUs, localId)
   }
 
   #forged(keys: PacketKeys): void {
@@ -183,6 +194,8 @@ export class PacketsIn {
     if (!state.client || state.heard || state.retrySource) return
     const { start, end, sourceAt, sourceLength, tokenAt, tokenLength } = this.#head
     const { security, originalDestination } = state.options
+    // A Retry brings another id (RFC 9000 section 17.2.5.1).
+    if (equalBytes(bytes.subarray(sourceAt, sourceAt + sourceLength), originalDestination)) return
     if (!security.isRetryAuthentic(originalDestination, bytes.subarray(start, end))) return
     if (tokenLength > TOKEN_BYTES_MAX) return
     const source = copyBytes(bytes, sourceAt, sourceAt + sourceLength)
@@ -197,7 +210,11 @@ export class PacketsIn {
   #negotiation(bytes: Uint8Array): void {
     const state = this.#state
     if (!state.client || state.heard || state.retrySource) return
-    const cursor = new Cursor().reset(bytes, this.#head.numberAt)
+    const { numberAt, sourceAt, sourceLength } = this.#head
+    // It must name the id that we have sent to (RFC 8999 section 6).
+    const source = bytes.subarray(sourceAt, sourceAt + sourceLength)
+    if (!equalBytes(source, state.options.originalDestination)) return
+    const cursor = new Cursor().reset(bytes, numberAt)
     while (cursor.left >= 4) if (cursor.uint32() === VERSION_1) return
     const reason = 'the peer does not speak QUIC version 1'
     state.end({ by: 'lost', application: false, code: ErrorCode.none, reason, told: false })

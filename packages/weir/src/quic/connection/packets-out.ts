@@ -1,6 +1,6 @@
 /**
- * Builds datagrams from what is due: acknowledgements, handshake bytes, control frames and streams, as far as the
- * congestion window, the pacer and the proof of the address allow.
+ * Builds datagrams from what is due: acknowledgements, handshake bytes, control frames, messages and streams, as far
+ * as the congestion window, the pacer and the proof of the address allow.
  *
  * Memory: the one datagram buffer of the endpoint.
  */
@@ -10,11 +10,9 @@ import {
   writeAck,
   writeClose,
   writeCryptoHead,
-  writeNewConnectionId,
-  writeNumbers,
   writePath,
 } from '../frames/write-frames.ts'
-import { ErrorCode } from '../packet/errors.ts'
+import { ErrorCode, violation } from '../packet/errors.ts'
 import {
   DATAGRAM_BYTES_MIN,
   longHeadSize,
@@ -26,23 +24,37 @@ import { packetNumberLength } from '../packet/numbers.ts'
 import { writeVarint2 } from '../packet/varint.ts'
 import { Ref } from '../recovery/sent-packets.ts'
 import type { ConnectionState, Ending } from './connection-state.ts'
+import { controlDue, writeControl } from './control-frames.ts'
 import { PacketWriter } from './packet-writer.ts'
+import { type Remote, sameRemote } from './path.ts'
 import type { PacketSpace } from './space.ts'
 
 const NOTHING = new Uint8Array(0)
-/** Room for the largest control frame. */
-const CONTROL_ROOM = 48
 const FLUSH_DATAGRAMS_MAX = 128
 /** One packet number of so many is left out, so that nobody acknowledges what it has not seen. */
 const SKIP_ONE_OF = 1024
-const KEEP_PROBES = 3
+/** So many acknowledgements in a row, and the peer is asked for one, so that the ranges to report stay few. */
+const LONE_ACKS_MAX = 32
+const PATH_DATAGRAM_MIN = 64
+/** The least packet of a short header around a message: type, id, number, tag. */
+const SHORT_OVERHEAD = 1 + 4 + TAG_BYTES
+const REASON_BYTES_MAX = 256
+
+/** What a packet of a space would be for. */
+const NO = 0
+const ACK_ONLY = 1
+const ELICIT = 2
 
 export class PacketsOut {
   readonly #state: ConnectionState
   readonly #packet: PacketWriter
   /** When the pacer lets the next one go. */
   pacedUntil = Number.POSITIVE_INFINITY
+  /** There was no memory for the record of a packet: to be tried again. */
+  starved = false
   #skipIn: number
+  #loneAcks = 0
+  #messagesFirst = true
 
   constructor(state: ConnectionState) {
     this.#state = state
@@ -52,28 +64,37 @@ export class PacketsOut {
 
   flush(): void {
     const state = this.#state
-    const { effects, paths } = state
     this.pacedUntil = Number.POSITIVE_INFINITY
+    this.starved = false
+    if (state.up) this.#otherPaths()
     for (let count = 0; count < FLUSH_DATAGRAMS_MAX; count++) {
       const length = this.#datagram()
-      if (length === 0) return
-      const { current } = paths
-      current.sent += length
-      effects!.send(this.#packet.bytes, length, current.remote)
+      if (length === 0) {
+        if (state.confirmed) this.#probeMtu()
+        return
+      }
+      this.#send(length)
     }
     // The rest after others had their turn.
     this.pacedUntil = state.now
   }
 
+  /** The longest unreliable message that may be sent now. */
+  get messageRoom(): number {
+    const { recovery, remoteIds } = this.#state
+    return recovery.mtu.current - SHORT_OVERHEAD - remoteIds.current.bytes.length
+  }
+
   /** The datagram that tells the peer of the end. @returns its length, 0 when nothing may be sent. */
   close(ending: Ending): number {
     const state = this.#state
-    const bytes = this.#packet.bytes
+    const packet = this.#packet
+    const { bytes } = packet
     let at = 0
     if (state.paths.current.allowance < DATAGRAM_BYTES_MIN) return 0
     // Who was never heard of has made nothing yet; a lone close would only look like somebody who dials.
     if (state.client && !state.heard) return 0
-    const reason = new TextEncoder().encode(ending.reason).subarray(0, 256)
+    const reason = new TextEncoder().encode(ending.reason).subarray(0, REASON_BYTES_MAX)
     const levels = [state.initial, state.handshake, state.application]
     for (const space of levels) {
       const keys = space === state.application ? state.keys?.write : space.write
@@ -81,7 +102,6 @@ export class PacketsOut {
       const hidden = ending.application && space !== state.application
       const begun = this.#begin(space, at, DATAGRAM_BYTES_MIN)
       if (begun < 0) continue
-      const packet = this.#packet
       packet.at = writeClose(
         bytes,
         packet.at,
@@ -92,11 +112,20 @@ export class PacketsOut {
       const pad = space === state.initial && !state.handshake.write && !state.up
       at = this.#seal(space, at, begun, pad ? DATAGRAM_BYTES_MIN : 0)
     }
-    if (!state.initial.dropped && at > 0 && at < DATAGRAM_BYTES_MIN) {
-      bytes.fill(0, at, DATAGRAM_BYTES_MIN)
-      at = DATAGRAM_BYTES_MIN
-    }
-    return at
+    return state.initial.dropped ? at : this.#padded(at)
+  }
+
+  #send(length: number): void {
+    const { effects, paths } = this.#state
+    paths.current.sent += length
+    effects!.send(this.#packet.bytes, length, paths.current.remote)
+  }
+
+  /** What stands behind the last packet is no packet and is ignored. */
+  #padded(at: number): number {
+    if (at === 0 || at >= DATAGRAM_BYTES_MIN) return at
+    this.#packet.bytes.fill(0, at, DATAGRAM_BYTES_MIN)
+    return DATAGRAM_BYTES_MIN
   }
 
   /** @returns the length of the datagram in the buffer, 0 when nothing is due or allowed. */
@@ -108,56 +137,46 @@ export class PacketsOut {
     const wantsHandshake = this.#wants(handshake)
     const wantsApplication = this.#wants(application)
     let at = 0
-    if (wantsInitial) at = this.#build(initial, at, !wantsHandshake && !wantsApplication)
+    if (wantsInitial !== NO) {
+      at = this.#build(initial, at, wantsInitial, wantsHandshake + wantsApplication === NO)
+    }
     const padded = at > 0
-    if (wantsHandshake) at = this.#build(handshake, at, padded && !wantsApplication)
-    if (wantsApplication) at = this.#build(application, at, padded)
-    if (padded && at < DATAGRAM_BYTES_MIN) {
-      // What stands behind the last packet is no packet and is ignored.
-      this.#packet.bytes.fill(0, at, DATAGRAM_BYTES_MIN)
-      at = DATAGRAM_BYTES_MIN
-    }
-    if (wantsHandshake && state.client && !initial.dropped) {
+    if (wantsHandshake !== NO) {
+      const before = at
+      at = this.#build(handshake, at, wantsHandshake, padded && wantsApplication === NO)
       // A client needs its Initial keys no more once it sends in the next space (RFC 9001 section 4.9.1).
-      state.drop(initial)
+      if (state.client && at > before) state.drop(initial)
     }
-    return at
+    if (wantsApplication !== NO) at = this.#build(application, at, wantsApplication, padded)
+    return padded ? this.#padded(at) : at
   }
 
-  #wants(space: PacketSpace): boolean {
+  #wants(space: PacketSpace): number {
+    if (space.dropped) return NO
     const state = this.#state
-    const keys = space === state.application ? state.keys?.write : space.write
-    if (!keys || (space === state.application && !state.up)) return false
-    if (space.probes > 0 || (space.unacknowledged > 0 && space.ackAt <= state.now)) return true
-    const pending = space.cryptoOut.pending || (space === state.application && this.#controlDue())
-    return pending && this.#mayElicit(space)
-  }
-
-  #controlDue(): boolean {
-    const state = this.#state
-    return (
-      state.handshakeDoneDue ||
-      state.pingDue ||
-      state.pathResponse !== undefined ||
-      state.paths.current.challengeDue ||
-      state.streams.pending ||
-      state.remoteIds.retireDue >= 0 ||
-      state.localIds.due() !== undefined
-    )
+    const application = space === state.application
+    const keys = application ? state.keys?.write : space.write
+    if (!keys || (application && !state.up)) return NO
+    const ackDue = space.unacknowledged > 0 && space.ackAt <= state.now
+    const pending = space.cryptoOut.pending || (application && controlDue(state))
+    if ((pending || space.probes > 0) && this.#mayElicit(space)) return ELICIT
+    return ackDue ? ACK_ONLY : NO
   }
 
   /** Whether a packet that counts may be sent now. */
   #mayElicit(space: PacketSpace): boolean {
-    const { recovery, now } = this.#state
-    if (space.probes > 0) return space.sent.hasRoom()
-    if (!space.sent.hasRoom()) return false
+    const { recovery, now, clockNow, application } = this.#state
+    if (!space.sent.hasRoom(space.probes > 0)) {
+      this.starved = true
+      return false
+    }
     // Handshake bytes are few. Behind early data that the peer cannot read before them they would wait for ever.
-    if (space !== this.#state.application) return true
-    if (!recovery.mayWindow(DATAGRAM_BYTES_MIN)) {
+    if (space.probes > 0 || space !== application) return true
+    if (!recovery.mayWindow(recovery.mtu.current)) {
       recovery.limited = true
       return false
     }
-    const wait = recovery.pacing(now)
+    const wait = recovery.pacing(clockNow)
     if (wait > 0) {
       recovery.limited = true
       this.pacedUntil = Math.min(this.pacedUntil, now + wait)
@@ -166,32 +185,37 @@ export class PacketsOut {
     return true
   }
 
+  /** How large the datagram may be in which a packet of this space begins at `at`. */
+  #limit(space: PacketSpace, at: number): number {
+    const { application, recovery, paths } = this.#state
+    // What is to find out whether anything arrives must not depend on how much may.
+    const large = space === application && at === 0 && space.probes === 0
+    return large && paths.current.validated ? recovery.mtu.current : DATAGRAM_BYTES_MIN
+  }
+
   /** Adds a packet at `at`. @returns where it ends, or `at` when it would be empty. */
-  #build(space: PacketSpace, at: number, pad: boolean): number {
-    const state = this.#state
+  #build(space: PacketSpace, at: number, wanted: number, pad: boolean): number {
+    const { recovery, application } = this.#state
     const packet = this.#packet
-    const begun = this.#begin(space, at, DATAGRAM_BYTES_MIN)
+    const begun = this.#begin(space, at, this.#limit(space, at))
     if (begun < 0) return at
     const start = packet.at
-    const elicit = this.#mayElicit(space)
-    if (space.unacknowledged > 0) this.#ack(space, elicit)
-    if (elicit) {
+    let padTo = pad ? DATAGRAM_BYTES_MIN : 0
+    if (space.unacknowledged > 0) this.#ack(space, wanted === ELICIT)
+    if (wanted === ELICIT) {
       this.#crypto(space)
-      if (space === state.application) this.#applicationFrames()
+      if (space === application && this.#applicationFrames()) padTo = DATAGRAM_BYTES_MIN
       if (space.probes > 0) {
         space.probes--
-        if (!packet.eliciting && packet.room > 0) {
-          packet.bytes[packet.at] = FrameType.ping
-          packet.wroteOnce(packet.at + 1)
-        }
+        this.#ping()
       }
-      state.recovery.limited = !state.recovery.mayWindow(2 * DATAGRAM_BYTES_MIN)
+      recovery.limited = !recovery.mayWindow(2 * recovery.mtu.current)
     }
     if (packet.at === start) {
       space.sent.abandon()
       return at
     }
-    return this.#seal(space, at, begun, pad ? DATAGRAM_BYTES_MIN : 0)
+    return this.#seal(space, at, begun, padTo)
   }
 
   /** Writes a header. @returns the length of its packet number, or -1 when there is no room. */
@@ -204,7 +228,8 @@ export class PacketsOut {
     if (space === state.application) {
       if (at + 1 + destination.length + length + TAG_BYTES + 8 > end) return -1
       bytes[at] = 0x40 | (state.keys!.phase << 2) | (length - 1)
-      bytes.set(destination, at + 1)
+      for (let byte = 0; byte < destination.length; byte++)
+        bytes[at + 1 + byte] = destination[byte]!
       packet.begin(at + 1 + destination.length + length, end - TAG_BYTES, space.sent)
       return length
     }
@@ -253,9 +278,13 @@ export class PacketsOut {
     if (application) state.keys!.sealed(number)
     space.nextNumber++
     if (packet.eliciting) {
+      this.#loneAcks = 0
       state.recovery.sent(space, number, end - start, state.now)
       if (state.spokeAt === 0) state.spokeAt = state.now
-    } else space.sent.abandon()
+    } else {
+      space.sent.abandon()
+      if (++this.#loneAcks >= LONE_ACKS_MAX && space.received.count > 1) state.pingDue = true
+    }
     if (application) this.#afterApplication(space)
     return end
   }
@@ -267,9 +296,8 @@ export class PacketsOut {
       space.skippedNumber = space.nextNumber++
       this.#skipIn = 64 + state.options.random.below(SKIP_ONE_OF)
     }
-    if (keys.updateWanted && state.confirmed) {
-      keys.update(state.now, space.largestAcked, KEEP_PROBES * state.recovery.probeUs(space))
-    }
+    if (keys.updateWanted && state.confirmed) keys.update(space.largestAcked)
+    if (keys.usedUp) state.fail(violation(ErrorCode.aeadLimit, 'no packet more under these keys'))
   }
 
   #ack(space: PacketSpace, recorded: boolean): void {
@@ -299,46 +327,74 @@ export class PacketsOut {
     }
   }
 
-  #applicationFrames(): void {
+  /** @returns whether the datagram must be padded. */
+  #applicationFrames(): boolean {
     const state = this.#state
-    const packet = this.#packet
-    const { bytes } = packet
-    const { current } = state.paths
-    if (state.pathResponse && packet.fits(CONTROL_ROOM)) {
-      packet.wroteOnce(writePath(bytes, packet.at, FrameType.pathResponse, state.pathResponse))
-      state.pathResponse = undefined
-    }
-    if (current.challengeDue && current.challenge && packet.fits(CONTROL_ROOM)) {
-      packet.wroteOnce(writePath(bytes, packet.at, FrameType.pathChallenge, current.challenge))
-      current.challengeDue = false
-    }
-    if (state.handshakeDoneDue && packet.fits(CONTROL_ROOM)) {
-      bytes[packet.at] = FrameType.handshakeDone
-      packet.wrote(packet.at + 1, Ref.handshakeDone)
-      state.handshakeDoneDue = false
-    }
-    for (
-      let id = state.localIds.due();
-      id && packet.fits(CONTROL_ROOM);
-      id = state.localIds.due()
-    ) {
-      const at = writeNewConnectionId(bytes, packet.at, id.sequence, 0, id.bytes, id.token)
-      packet.wrote(at, Ref.newConnectionId, id.sequence)
-      id.due = false
-    }
-    while (state.remoteIds.retireDue >= 0 && packet.fits(CONTROL_ROOM)) {
-      const sequence = state.remoteIds.retireDue
-      const at = writeNumbers(bytes, packet.at, FrameType.retireConnectionId, sequence)
-      packet.wrote(at, Ref.retireConnectionId, sequence)
-      state.remoteIds.retireSent(sequence)
-    }
-    state.streams.fill(packet)
+    const padded = writeControl(state, this.#packet)
+    // Neither messages nor streams keep the other from being sent.
+    if (this.#messagesFirst) this.#messages()
+    state.streams.fill(this.#packet)
+    if (!this.#messagesFirst) this.#messages()
+    this.#messagesFirst = !this.#messagesFirst
     if (state.pingDue) {
-      if (!packet.eliciting && packet.room > 0) {
-        bytes[packet.at] = FrameType.ping
-        packet.wroteOnce(packet.at + 1)
-      }
-      state.pingDue = !packet.eliciting
+      this.#ping()
+      state.pingDue = !this.#packet.eliciting
     }
+    return padded
+  }
+
+  #messages(): void {
+    const { datagrams } = this.#state
+    if (datagrams?.pending) datagrams.fill(this.#packet, this.messageRoom)
+  }
+
+  /** Makes the packet one that is acknowledged. */
+  #ping(): void {
+    const packet = this.#packet
+    if (packet.eliciting || packet.room === 0) return
+    packet.bytes[packet.at] = FrameType.ping
+    packet.wroteOnce(packet.at + 1)
+  }
+
+  /** Challenges and answers on paths that are not the one in use. */
+  #otherPaths(): void {
+    const state = this.#state
+    const { pathResponse, pathResponseTo, pathResponseRoom, paths } = state
+    if (pathResponse && pathResponseTo && !sameRemote(pathResponseTo, paths.current.remote)) {
+      state.pathResponse = state.pathResponseTo = undefined
+      this.#onPath(pathResponseTo, FrameType.pathResponse, pathResponse, pathResponseRoom)
+    }
+    const { previous } = paths
+    if (!previous?.challengeDue || !previous.challenge) return
+    previous.challengeDue = false
+    const { remote, challenge } = previous
+    this.#onPath(remote, FrameType.pathChallenge, challenge, DATAGRAM_BYTES_MIN)
+  }
+
+  #onPath(to: Remote, type: number, data: Uint8Array, bytesMax: number): void {
+    const { application, effects } = this.#state
+    const packet = this.#packet
+    if (bytesMax < PATH_DATAGRAM_MIN || !application.sent.hasRoom()) return
+    const begun = this.#begin(application, 0, DATAGRAM_BYTES_MIN)
+    if (begun < 0) return
+    packet.wroteOnce(writePath(packet.bytes, packet.at, type, data))
+    const end = this.#seal(application, 0, begun, Math.min(bytesMax, DATAGRAM_BYTES_MIN))
+    effects!.send(packet.bytes, end, to)
+  }
+
+  /** One packet of padding that finds out whether the path carries more. */
+  #probeMtu(): void {
+    const { recovery, application, paths, now } = this.#state
+    const packet = this.#packet
+    const size = recovery.mtu.due(now)
+    if (size === 0 || !paths.current.validated) return
+    if (!recovery.mayWindow(0) || !application.sent.hasRoom()) return
+    const begun = this.#begin(application, 0, size)
+    if (begun < 0) return
+    packet.bytes[packet.at] = FrameType.ping
+    packet.wrote(packet.at + 1, Ref.mtuProbe, size)
+    application.mtuProbe = application.nextNumber
+    recovery.mtu.sent(size)
+    this.#send(this.#seal(application, 0, begun, size))
   }
 }

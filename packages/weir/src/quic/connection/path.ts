@@ -1,9 +1,10 @@
 /**
  * Where the peer is, and whether that was proved: an address that was not gets at most three times what came from it
- * (RFC 9000 section 8).
+ * (RFC 9000 section 8). A peer that turns up elsewhere is asked to prove it there, and where it was (section 9.3.3).
  *
  * Memory: two small records for each connection, the path in use and the one before.
  */
+import { copyBytes, equalBytes } from '../../codec/index.ts'
 import type { Random } from '../../runtime/index.ts'
 
 /** A socket address. */
@@ -14,7 +15,7 @@ export interface Remote {
 
 export const sameRemote = (a: Remote, b: Remote): boolean => a.port === b.port && a.host === b.host
 
-const AMPLIFICATION = 3
+export const AMPLIFICATION = 3
 
 export class Path {
   readonly remote: Remote
@@ -22,16 +23,23 @@ export class Path {
   received = 0
   sent = 0
   /** What the peer has to send back from there. */
-  readonly challenge: Uint8Array | undefined
-  challengeDue: boolean
+  challenge: Uint8Array | undefined
+  challengeDue = false
+  /** When the challenge is sent again. */
+  challengeAt = Number.POSITIVE_INFINITY
   /** When the proof must be there. */
   proveUntil = Number.POSITIVE_INFINITY
+  /** The id of ours that the peer used there. */
+  localId: Uint8Array | undefined
 
-  constructor(remote: Remote, validated: boolean, challenge?: Uint8Array) {
+  constructor(remote: Remote, validated: boolean) {
     this.remote = remote
     this.validated = validated
-    this.challenge = challenge
-    this.challengeDue = challenge !== undefined
+  }
+
+  ask(random: Random): void {
+    this.challenge = random.bytes(8)
+    this.challengeDue = true
   }
 
   /** How many bytes may be sent there now. */
@@ -44,7 +52,8 @@ export class Path {
 
 export class Paths {
   current: Path
-  #previous: Path | undefined
+  /** The last one that was proved, while the current one is not. */
+  previous: Path | undefined
   readonly #random: Random
   /** How often the peer has moved. */
   moves = 0
@@ -54,38 +63,54 @@ export class Paths {
     this.#random = random
   }
 
-  /** The peer has moved: what it sends last comes from another address. */
-  move(remote: Remote, bytes: number, proveUntil: number): void {
-    const { current } = this
-    this.moves++
-    if (this.#previous && sameRemote(this.#previous.remote, remote)) {
-      // Back where it was.
-      this.#previous = current.validated ? current : undefined
-      this.current = new Path(remote, true)
-      return
-    }
-    if (current.validated) this.#previous = current
-    this.current = new Path(remote, false, this.#random.bytes(8))
-    this.current.received = bytes
-    this.current.proveUntil = proveUntil
+  /** Whether the peer used another id of ours before: it moves on purpose and is not merely behind a NAT. */
+  usesOtherId(localId: Uint8Array): boolean {
+    const before = this.current.localId
+    return before !== undefined && !equalBytes(before, localId)
   }
 
-  /** The answer to a challenge. */
-  proved(data: Uint8Array): void {
-    const { challenge } = this.current
-    if (!challenge || this.current.validated) return
-    for (let at = 0; at < 8; at++) if (challenge[at] !== data[at]) return
-    this.current.validated = true
-    this.current.challengeDue = false
-    this.current.proveUntil = Number.POSITIVE_INFINITY
-    this.#previous = undefined
+  /** The peer has moved: what it sends last comes from another address. */
+  move(remote: Remote, bytes: number, proveUntil: number, localId: Uint8Array): void {
+    const { current, previous } = this
+    this.moves++
+    if (previous && sameRemote(previous.remote, remote)) {
+      // Back where it was.
+      this.current = previous
+      this.previous = undefined
+      return
+    }
+    if (current.validated) {
+      this.previous = current
+      current.ask(this.#random)
+    }
+    this.current = new Path(remote, false)
+    this.current.ask(this.#random)
+    this.current.received = bytes
+    this.current.proveUntil = proveUntil
+    this.current.localId = copyBytes(localId)
+  }
+
+  /**
+   * The answer to a challenge.
+   *
+   * @returns whether the address was proved by it and is another host than before.
+   */
+  proved(data: Uint8Array): boolean {
+    const { current, previous } = this
+    if (!current.challenge || current.validated || !equalBytes(current.challenge, data))
+      return false
+    current.validated = true
+    current.challengeDue = false
+    current.challengeAt = current.proveUntil = Number.POSITIVE_INFINITY
+    this.previous = undefined
+    return previous === undefined || previous.remote.host !== current.remote.host
   }
 
   /** No proof came in time: goes back, or says that there is no way. */
   expire(): boolean {
-    if (!this.#previous) return false
-    this.current = this.#previous
-    this.#previous = undefined
+    if (!this.previous) return false
+    this.current = this.previous
+    this.previous = undefined
     return true
   }
 }

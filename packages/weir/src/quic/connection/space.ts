@@ -42,6 +42,8 @@ export class PacketSpace {
   lossAt = Number.POSITIVE_INFINITY
   /** Packets to send whatever the congestion window says. */
   probes = 0
+  /** The packet that only probes the path MTU: its loss is no sign of congestion. */
+  mtuProbe = -1
   readonly cryptoOut = new SendBuffer()
   readonly cryptoIn = new Reassembly(CRYPTO_GAPS_MAX)
   dropped = false

@@ -48,7 +48,11 @@ export interface TransportParameters {
   initialSource: Uint8Array | undefined
   retrySource: Uint8Array | undefined
   statelessResetToken: Uint8Array | undefined
+  /** Whether the server has another address on offer; it is read and not used. */
+  preferredAddress: boolean
 }
+
+const PREFERRED_ID_AT = 4 + 2 + 16 + 2
 
 /** The values that hold when a parameter is absent. */
 export function defaultParameters(): TransportParameters {
@@ -69,6 +73,7 @@ export function defaultParameters(): TransportParameters {
     initialSource: undefined,
     retrySource: undefined,
     statelessResetToken: undefined,
+    preferredAddress: false,
   }
 }
 
@@ -151,12 +156,22 @@ export function decodeParameters(
       parameters.statelessResetToken = copyBytes(bytes, start, start + length)
     } else if (id === Id.disableActiveMigration && length !== 0) {
       return bad('disable_active_migration has a value')
+    } else if (id === Id.preferredAddress) {
+      if (!isPreferredAddress(bytes, start, length)) return bad('preferred_address is malformed')
+      parameters.preferredAddress = true
     }
   }
   const serverOnly = (1 << Id.originalDestination) | (1 << Id.statelessResetToken)
   const more = (1 << Id.preferredAddress) | (1 << Id.retrySource)
   if (fromClient && seen & (serverOnly | more)) return bad('a client sends a parameter of servers')
   return rangeFault(parameters) ?? parameters
+}
+
+/** Two addresses with ports, a connection id that is not empty, a reset token (RFC 9000 section 18.2). */
+function isPreferredAddress(bytes: Uint8Array, start: number, length: number): boolean {
+  if (length <= PREFERRED_ID_AT) return false
+  const id = bytes[start + PREFERRED_ID_AT]!
+  return id >= 1 && id <= CID_BYTES_MAX && length === PREFERRED_ID_AT + 1 + id + 16
 }
 
 function rangeFault(parameters: TransportParameters): Violation | undefined {

@@ -1,4 +1,8 @@
-/** Round-trip time (RFC 9002 section 5), in microseconds. */
+/**
+ * Round-trip time (RFC 9002 section 5), in microseconds.
+ *
+ * Memory: a few numbers for each connection.
+ */
 
 const INITIAL_RTT_US = 333_000
 const GRANULARITY_US = 1_000
@@ -9,21 +13,36 @@ export class Rtt {
   variation = INITIAL_RTT_US / 2
   minimum = 0
   sampled = false
+  #minimumStale = true
 
   /** @param delay what the peer says it waited before it acknowledged, cut to its promise by the caller. */
   sample(latest: number, delay: number): void {
     this.latest = latest
+    if (this.#minimumStale || latest < this.minimum) this.minimum = latest
+    this.#minimumStale = false
     if (!this.sampled) {
       this.sampled = true
-      this.minimum = latest
       this.smoothed = latest
       this.variation = latest / 2
       return
     }
-    this.minimum = Math.min(this.minimum, latest)
     const adjusted = latest >= this.minimum + delay ? latest - delay : latest
     this.variation = (3 * this.variation + Math.abs(this.smoothed - adjusted)) / 4
     this.smoothed = (7 * this.smoothed + adjusted) / 8
+  }
+
+  /** After persistent congestion the least round trip is measured anew (section 5.2). */
+  forgetMinimum(): void {
+    this.#minimumStale = true
+  }
+
+  /** Another path. */
+  reset(): void {
+    this.sampled = false
+    this.latest = 0
+    this.smoothed = INITIAL_RTT_US
+    this.variation = INITIAL_RTT_US / 2
+    this.#minimumStale = true
   }
 
   /** How long after sending a probe is due, without the delay of acknowledgements. */

@@ -25,6 +25,11 @@ export const Ref = Object.freeze({
   handshakeDone: 10,
   /** The largest number that an ACK frame acknowledged. */
   ack: 11,
+  /** The size of the datagram. */
+  mtuProbe: 12,
+  dataBlocked: 13,
+  streamDataBlocked: 14,
+  streamsBlocked: 15,
 })
 
 /** Told of each frame of a packet that was acknowledged or lost. */
@@ -35,25 +40,34 @@ export interface RefSink {
 
 const PACKET_CELLS = 5
 const REF_CELLS = 4
+/** Powers of two, as all capacities are. */
 const FIRST_PACKETS = 8
 const FIRST_REFS = 8
 export const PACKET_BYTES = 8 * PACKET_CELLS
 export const REF_BYTES = 8 * REF_CELLS
-const GONE = -1
+/** In place of the bytes of a packet that has left. */
+export const ACKED = -1
+export const LOST = -2
 const NONE = new Float64Array(0)
 /** Refs that one packet may have at most. */
 const REFS_PER_PACKET_MAX = 64
+/** Places that only probes may take, so that a connection whose records are all used can still find out why. */
+const PROBE_PACKETS = 2
 
 export class SentPackets implements Disposable {
   readonly #account: Account
   #packets: Float64Array<ArrayBuffer> = NONE
   #refs: Float64Array<ArrayBuffer> = NONE
+  #packetMask = -1
+  #refMask = -1
   /** Counts of all packets and refs ever; the slot is the count modulo the capacity. */
   #head = 0
   #tail = 0
   #refHead = 0
   #refTail = 0
   #pendingRefs = 0
+  /** When the oldest of those was sent that were lost with none acknowledged since, and are no longer here. */
+  lostFrom = Number.POSITIVE_INFINITY
 
   /** @param account of records; several spaces share it, and it is closed by its owner. */
   constructor(account: Account) {
@@ -65,29 +79,30 @@ export class SentPackets implements Disposable {
   }
 
   /** Whether one more packet can be recorded; grows the rings when that is needed and charged. */
-  hasRoom(): boolean {
-    const packets = this.#packets.length / PACKET_CELLS
-    if (this.size >= packets && !this.#growPackets()) return false
-    const refs = this.#refs.length / REF_CELLS
+  hasRoom(probe = false): boolean {
+    const spare = probe ? 0 : PROBE_PACKETS
+    const size = this.#tail - this.#head
     const used = this.#refTail - this.#refHead
-    return used + 1 < refs || this.#growRefs()
+    if (size + spare > this.#packetMask && !this.#growPackets()) return false
+    return used + 1 + spare <= this.#refMask || this.#growRefs()
   }
 
   /** Whether the packet that is being built can carry one more frame that must be repeated. */
   hasRefRoom(): boolean {
     if (this.#pendingRefs >= REFS_PER_PACKET_MAX) return false
     const used = this.#refTail + this.#pendingRefs - this.#refHead
-    return used < this.#refs.length / REF_CELLS || this.#growRefs()
+    return used <= this.#refMask || this.#growRefs()
   }
 
   /** Notes a frame of the packet that is being built. */
   ref(kind: number, id = 0, offset = 0, length = 0): void {
     assert(this.hasRefRoom(), 'a frame was written without room for its record')
-    const at = ((this.#refTail + this.#pendingRefs) % (this.#refs.length / REF_CELLS)) * REF_CELLS
-    this.#refs[at] = kind
-    this.#refs[at + 1] = id
-    this.#refs[at + 2] = offset
-    this.#refs[at + 3] = length
+    const refs = this.#refs
+    const at = ((this.#refTail + this.#pendingRefs) & this.#refMask) * REF_CELLS
+    refs[at] = kind
+    refs[at + 1] = id
+    refs[at + 2] = offset
+    refs[at + 3] = length
     this.#pendingRefs++
   }
 
@@ -98,12 +113,13 @@ export class SentPackets implements Disposable {
 
   /** Records the packet that was built. */
   commit(packetNumber: number, sentAt: number, bytes: number): void {
-    const at = (this.#tail % (this.#packets.length / PACKET_CELLS)) * PACKET_CELLS
-    this.#packets[at] = packetNumber
-    this.#packets[at + 1] = sentAt
-    this.#packets[at + 2] = bytes
-    this.#packets[at + 3] = this.#refTail
-    this.#packets[at + 4] = this.#pendingRefs
+    const packets = this.#packets
+    const at = (this.#tail & this.#packetMask) * PACKET_CELLS
+    packets[at] = packetNumber
+    packets[at + 1] = sentAt
+    packets[at + 2] = bytes
+    packets[at + 3] = this.#refTail
+    packets[at + 4] = this.#pendingRefs
     this.#tail++
     this.#refTail += this.#pendingRefs
     this.#pendingRefs = 0
@@ -130,44 +146,49 @@ export class SentPackets implements Disposable {
   }
 
   number(slot: number): number {
-    return this.#cell(slot, 0)
+    return this.#packets[(slot & this.#packetMask) * PACKET_CELLS]!
   }
 
   sentAt(slot: number): number {
-    return this.#cell(slot, 1)
+    return this.#packets[(slot & this.#packetMask) * PACKET_CELLS + 1]!
   }
 
-  /** Bytes of the packet, or -1 when it has left. */
+  /** Bytes of the packet, or `ACKED` or `LOST` when it has left. */
   bytes(slot: number): number {
-    return this.#cell(slot, 2)
+    return this.#packets[(slot & this.#packetMask) * PACKET_CELLS + 2]!
   }
 
   /** Takes a packet out and tells the sink of its frames. */
   leave(slot: number, acked: boolean, sink: RefSink): void {
+    this.#packets[(slot & this.#packetMask) * PACKET_CELLS + 2] = acked ? ACKED : LOST
     this.tell(slot, acked, sink)
-    this.#packets[(slot % (this.#packets.length / PACKET_CELLS)) * PACKET_CELLS + 2] = GONE
   }
 
   /** Tells the sink of the frames of a packet that stays. */
   tell(slot: number, acked: boolean, sink: RefSink): void {
-    const first = this.#cell(slot, 3)
-    const count = this.#cell(slot, 4)
-    const capacity = this.#refs.length / REF_CELLS
-    for (let index = first; index < first + count; index++) {
-      const at = (index % capacity) * REF_CELLS
+    const at = (slot & this.#packetMask) * PACKET_CELLS
+    const first = this.#packets[at + 3]!
+    const end = first + this.#packets[at + 4]!
+    for (let index = first; index < end; index++) {
       const refs = this.#refs
-      if (acked) sink.acked(refs[at]!, refs[at + 1]!, refs[at + 2]!, refs[at + 3]!)
-      else sink.lost(refs[at]!, refs[at + 1]!, refs[at + 2]!, refs[at + 3]!)
+      const ref = (index & this.#refMask) * REF_CELLS
+      if (acked) sink.acked(refs[ref]!, refs[ref + 1]!, refs[ref + 2]!, refs[ref + 3]!)
+      else sink.lost(refs[ref]!, refs[ref + 1]!, refs[ref + 2]!, refs[ref + 3]!)
     }
   }
 
   /** Moves on past what has left at the front. */
   trim(): void {
-    while (this.#head < this.#tail && this.bytes(this.#head) === GONE) {
-      this.#refHead = this.#cell(this.#head, 3) + this.#cell(this.#head, 4)
+    while (this.#head < this.#tail) {
+      const at = (this.#head & this.#packetMask) * PACKET_CELLS
+      const state = this.#packets[at + 2]!
+      if (state >= 0) return
+      if (state === ACKED) this.lostFrom = Number.POSITIVE_INFINITY
+      else this.lostFrom = Math.min(this.lostFrom, this.#packets[at + 1]!)
+      this.#refHead = this.#packets[at + 3]! + this.#packets[at + 4]!
       this.#head++
     }
-    if (this.#head === this.#tail && this.#packets.length > 8 * FIRST_PACKETS * PACKET_CELLS) {
+    if (this.#packets.length > 8 * FIRST_PACKETS * PACKET_CELLS && this.#pendingRefs === 0) {
       // Nothing in flight: a long burst does not stay allocated.
       this.#free()
     }
@@ -178,6 +199,7 @@ export class SentPackets implements Disposable {
     this.#head = this.#tail
     this.#refHead = this.#refTail
     this.#pendingRefs = 0
+    this.lostFrom = Number.POSITIVE_INFINITY
     this.#free()
   }
 
@@ -185,44 +207,48 @@ export class SentPackets implements Disposable {
     this.clear()
   }
 
-  #cell(slot: number, cell: number): number {
-    return this.#packets[(slot % (this.#packets.length / PACKET_CELLS)) * PACKET_CELLS + cell]!
-  }
-
   #free(): void {
     this.#account.give(this.#packets.byteLength + this.#refs.byteLength)
     this.#packets = NONE
     this.#refs = NONE
+    this.#packetMask = this.#refMask = -1
   }
 
   #growPackets(): boolean {
-    const grown = this.#grown(this.#packets, PACKET_CELLS, FIRST_PACKETS, this.#head, this.#tail)
-    if (grown) this.#packets = grown
-    return grown !== undefined
+    const capacity = this.#packetMask + 1
+    const wanted = Math.max(capacity * 2, FIRST_PACKETS)
+    const grown = this.#grown(this.#packets, PACKET_CELLS, wanted, this.#head, this.#tail)
+    if (!grown) return false
+    this.#packets = grown
+    this.#packetMask = wanted - 1
+    return true
   }
 
   #growRefs(): boolean {
+    const capacity = this.#refMask + 1
+    const wanted = Math.max(capacity * 2, FIRST_REFS)
     const end = this.#refTail + this.#pendingRefs
-    const grown = this.#grown(this.#refs, REF_CELLS, FIRST_REFS, this.#refHead, end)
-    if (grown) this.#refs = grown
-    return grown !== undefined
+    const grown = this.#grown(this.#refs, REF_CELLS, wanted, this.#refHead, end)
+    if (!grown) return false
+    this.#refs = grown
+    this.#refMask = wanted - 1
+    return true
   }
 
-  /** A ring of twice the size with the same content, when it can be charged. */
+  /** A ring of so many places with the same content, when it can be charged. */
   #grown(
     ring: Float64Array<ArrayBuffer>,
     cells: number,
-    first: number,
+    wanted: number,
     head: number,
     tail: number,
   ): Float64Array<ArrayBuffer> | undefined {
     const capacity = ring.length / cells
-    const wanted = Math.max(capacity * 2, first)
     if (this.#account.take((wanted - capacity) * cells * 8) !== 'ok') return undefined
     const grown = new Float64Array(wanted * cells)
     for (let slot = head; slot < tail; slot++) {
-      const from = (slot % capacity) * cells
-      const to = (slot % wanted) * cells
+      const from = (slot & (capacity - 1)) * cells
+      const to = (slot & (wanted - 1)) * cells
       for (let cell = 0; cell < cells; cell++) grown[to + cell] = ring[from + cell]!
     }
     return grown

@@ -6,6 +6,7 @@
  * that nobody reads does not keep others from their first bytes.
  */
 import type { Account } from '../../bounds/index.ts'
+import { Blocked } from './blocked.ts'
 
 /** Memory: none of its own; its account is the credit of one connection. */
 export class ReceiveCredit {
@@ -86,10 +87,11 @@ export class ReceiveCredit {
   }
 }
 
-/** What we may send on all streams together. */
+/** What we may send on all streams together. Memory: a few numbers. */
 export class SendCredit {
   limit = 0
   used = 0
+  readonly blocked = new Blocked()
 
   get left(): number {
     return this.limit - this.used

@@ -55,5 +55,11 @@ function fillSend(packet: PacketWriter, id: number, send: SendPart): boolean {
     send.take(bytes, at, fin)
     packet.wrote(at + chunkLength, Ref.stream, id, chunkAt, chunkLength * 2 + (fin ? 1 : 0))
   }
+  if (send.blocked.due) {
+    if (!packet.fits(CONTROL_ROOM)) return false
+    const limit = send.blocked.tell()
+    const at = writeNumbers(bytes, packet.at, FrameType.streamDataBlocked, id, limit)
+    packet.wrote(at, Ref.streamDataBlocked, id, limit)
+  }
   return true
 }

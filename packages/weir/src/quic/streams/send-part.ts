@@ -8,6 +8,7 @@
  * Memory: its send buffer, charged to the account of the connection.
  */
 import type { Account } from '../../bounds/index.ts'
+import { Blocked } from './blocked.ts'
 import type { SendCredit } from './credit.ts'
 import { SendBuffer } from './send-buffer.ts'
 
@@ -25,6 +26,8 @@ export class SendPart {
   stopCode = -1
   /** The last write did not take all: the writer waits. */
   starved = false
+  /** It waits for credit of this stream. */
+  readonly blocked = new Blocked()
 
   constructor(account: Account, credit: SendCredit, limit: number, bufferBytesMax: number) {
     this.buffer = new SendBuffer(account)
@@ -67,6 +70,8 @@ export class SendPart {
     }
     this.#credit.used += length
     this.starved = from + length < bytes.length
+    if (this.starved && this.buffer.written >= this.limit) this.blocked.wait(this.limit)
+    else this.blocked.go()
     return length
   }
 
@@ -78,6 +83,7 @@ export class SendPart {
   reset(code: number): void {
     if (this.#reset !== 'none' || this.done) return
     this.#reset = 'wanted'
+    this.blocked.go()
     this.resetCode = code
     this.finalSize = this.buffer.sent
     // What was taken and not sent does not count for the peer.

@@ -1,3 +1,5 @@
+import { Blocked } from './blocked.ts'
+
 /** How many streams of one kind both sides may open, counted from the start of the connection (RFC 9000 section 4.6). */
 export class StreamLimit {
   readonly #streamsMax: number
@@ -10,6 +12,8 @@ export class StreamLimit {
   advertised: number
   #granted: number
   #due = false
+  /** We wait for the peer to allow one more. */
+  readonly blocked = new Blocked()
 
   constructor(streamsMax: number) {
     this.#streamsMax = streamsMax
@@ -18,6 +22,19 @@ export class StreamLimit {
 
   get mayOpen(): boolean {
     return this.ownOpened < this.ownLimit && this.#ownLiving < this.#streamsMax
+  }
+
+  /** One more is wanted and cannot be opened: says so when it is the peer who does not allow it. */
+  wanted(): void {
+    if (this.ownOpened >= this.ownLimit) this.blocked.wait(this.ownLimit)
+  }
+
+  /** The peer allows so many. @returns whether that is more than before. */
+  allowed(limit: number): boolean {
+    if (limit <= this.ownLimit) return false
+    this.ownLimit = limit
+    this.blocked.go()
+    return true
   }
 
   opened(): void {

@@ -73,7 +73,10 @@ export class Streams {
   }
 
   get pending(): boolean {
-    return this.#head !== undefined || this.#maxDataDue || this.#bidi.grantDue || this.#uni.grantDue
+    const { sendCredit } = this
+    const limits = this.#maxDataDue || this.#bidi.grantDue || this.#uni.grantDue
+    const blocked = sendCredit.blocked.due || this.#bidi.blocked.due || this.#uni.blocked.due
+    return this.#head !== undefined || limits || blocked
   }
 
   /** Whether something waits for memory that is elsewhere: `retry` has to be called now and then. */
@@ -84,7 +87,11 @@ export class Streams {
   /** Opens a stream; undefined while the peer, or our own cap, allows none. */
   open(bidi: boolean): Stream | undefined {
     const limit = bidi ? this.#bidi : this.#uni
-    if (!this.#sendLimits || !limit.mayOpen) return undefined
+    if (!this.#sendLimits) return undefined
+    if (!limit.mayOpen) {
+      limit.wanted()
+      return undefined
+    }
     const id = 4 * limit.ownOpened + (bidi ? 0 : 2) + this.#side
     const stream = this.#create(id, bidi, true)
     if (this.#streams.set(id, stream) !== 'ok') {
@@ -100,7 +107,9 @@ export class Streams {
     const before = send.starved
     const taken = send.write(bytes, from)
     if (send.starved !== before) this.#starved += send.starved ? 1 : -1
-    if (taken > 0) this.#activate(stream)
+    if (send.starved && this.sendCredit.left <= 0)
+      this.sendCredit.blocked.wait(this.sendCredit.limit)
+    if (taken > 0 || send.blocked.due) this.#activate(stream)
     return taken
   }
 
@@ -193,6 +202,7 @@ export class Streams {
   maxData(limit: number): undefined {
     if (limit <= this.sendCredit.limit) return
     this.sendCredit.limit = limit
+    this.sendCredit.blocked.go()
     this.#serveAll()
   }
 
@@ -202,15 +212,14 @@ export class Streams {
     this.#show(stream)
     if (limit <= stream.send!.limit) return undefined
     stream.send!.limit = limit
+    stream.send!.blocked.go()
     this.#serve(stream)
     return undefined
   }
 
   maxStreams(bidi: boolean, limit: number): undefined {
     const own = bidi ? this.#bidi : this.#uni
-    if (limit <= own.ownLimit) return
-    own.ownLimit = limit
-    this.#options.events.granted(bidi)
+    if (own.allowed(limit)) this.#options.events.granted(bidi)
   }
 
   /** STREAM_DATA_BLOCKED: says that the stream exists. */
@@ -235,6 +244,8 @@ export class Streams {
   lost(kind: number, id: number, offset: number, length: number): void {
     if (kind === Ref.maxData) this.#maxDataDue = true
     else if (kind === Ref.maxStreams) (id === 0 ? this.#bidi : this.#uni).lost()
+    else if (kind === Ref.dataBlocked) this.sendCredit.blocked.lost(offset)
+    else if (kind === Ref.streamsBlocked) (id === 0 ? this.#bidi : this.#uni).blocked.lost(offset)
     else {
       const stream = this.#streams.peek(id)
       if (!stream) return
@@ -243,6 +254,7 @@ export class Streams {
       } else if (kind === Ref.resetStream) stream.send?.resetLost()
       else if (kind === Ref.stopSending) stream.receive?.stopLost()
       else if (kind === Ref.maxStreamData) stream.receive?.creditLost()
+      else if (kind === Ref.streamDataBlocked) stream.send?.blocked.lost(offset)
       this.#activate(stream)
     }
   }
@@ -295,6 +307,20 @@ export class Streams {
       const type = bidi ? FrameType.maxStreamsBidi : FrameType.maxStreamsUni
       const at = writeNumbers(bytes, packet.at, type, limit.advertise())
       packet.wrote(at, Ref.maxStreams, bidi ? 0 : 1)
+    }
+    const { blocked } = this.sendCredit
+    if (blocked.due && packet.fits(CONTROL_ROOM)) {
+      const limit = blocked.tell()
+      const at = writeNumbers(bytes, packet.at, FrameType.dataBlocked, limit)
+      packet.wrote(at, Ref.dataBlocked, 0, limit)
+    }
+    for (const bidi of BOTH) {
+      const { blocked: waits } = bidi ? this.#bidi : this.#uni
+      if (!waits.due || !packet.fits(CONTROL_ROOM)) continue
+      const type = bidi ? FrameType.streamsBlockedBidi : FrameType.streamsBlockedUni
+      const limit = waits.tell()
+      const at = writeNumbers(bytes, packet.at, type, limit)
+      packet.wrote(at, Ref.streamsBlocked, bidi ? 0 : 1, limit)
     }
   }
 
