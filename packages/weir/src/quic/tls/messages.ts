@@ -93,6 +93,7 @@ export class MessageReader {
 
   /** Holds up to `size` bytes of the message; whether all of them are there. */
   #hold(size: number): boolean {
+    if (this.#have >= size) return true
     if (this.#held.length < size) {
       const larger = new Uint8Array(size)
       larger.set(this.#held.subarray(0, this.#have))
