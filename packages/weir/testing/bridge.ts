@@ -79,6 +79,7 @@ export function bridgeFrom(scope: Scope, network: MemoryNetwork, server: Server)
 
 function relayDial(scope: Scope, socket: Socket, dial: Dial): void {
   let wire: Wire | undefined
+  let answered = false
   const hello = concatBytes(
     dial.from,
     dial.to,
@@ -87,9 +88,11 @@ function relayDial(scope: Scope, socket: Socket, dial: Dial): void {
     Buffer.from(dial.fromAddress),
   )
   run(scope, socket, {
-    frame({ kind, a, bytes, ...rest }) {
-      if (kind !== 'answer') return wire?.send(toMessage({ kind, a, bytes, ...rest }))
-      const answer = ANSWERS[a] as DialAnswer | 'nobody'
+    frame(frame) {
+      if (frame.kind !== 'answer') return relay(wire, socket, frame)
+      const answer: DialAnswer | 'nobody' | undefined = ANSWERS[frame.a]
+      if (answered || answer === undefined) return void socket.destroy()
+      answered = true
       if (answer === 'accepted') wire = dial.attach(end(socket))
       dial.answer(answer === 'nobody' ? 'refused' : answer)
     },
@@ -106,9 +109,10 @@ function relayInto(scope: Scope, network: MemoryNetwork, socket: Socket): void {
   let attempt: Disposable | undefined
   run(scope, socket, {
     frame(frame) {
-      if (frame.kind !== 'hello') return wire?.send(toMessage(frame))
+      if (frame.kind !== 'hello') return relay(wire, socket, frame)
       const { bytes } = frame
-      const protocolEnd = 65 + bytes[64]!
+      const protocolEnd = 65 + (bytes[64] ?? 0)
+      if (attempt || bytes.length < protocolEnd) return void socket.destroy()
       const to = nodeId(copyBytes(bytes, 32, 64))
       // Without such a node here the address leads nowhere, and the answer says so.
       attempt = network.dial(network.addressOf(to) ?? '', {
@@ -131,6 +135,12 @@ function relayInto(scope: Scope, network: MemoryNetwork, socket: Socket): void {
   })
 }
 
+/** A message for the wire; one before the answer, or one that only the bridge itself says, is not of a bridge. */
+function relay(wire: Wire | undefined, socket: Socket, frame: Frame): void {
+  if (wire && frame.kind !== 'hello' && frame.kind !== 'answer') wire.send(toMessage(frame))
+  else socket.destroy()
+}
+
 const end = (socket: Socket) => ({
   receive(message: Message) {
     write(socket, fromMessage(message))
@@ -147,34 +157,81 @@ interface Handler {
 }
 
 function run(scope: Scope, socket: Socket, handler: Handler): void {
-  let rest: Buffer = Buffer.alloc(0)
+  const frames = new Frames()
   const owned = scope.defer('bridge socket', () => socket.destroy())
   socket.setNoDelay(true)
   socket.on('data', (chunk: Buffer) => {
-    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
-    while (rest.length >= 4) {
-      const length = rest.readUInt32LE(0)
-      if (length < HEAD_BYTES || length > FRAME_BYTES_MAX) {
-        socket.destroy()
-        return
-      }
-      if (rest.length < length) return
-      const kind = KINDS[rest[4]!]
-      if (!kind) {
-        socket.destroy()
-        return
-      }
-      const bytes = rest.subarray(HEAD_BYTES, length)
-      const frame = { kind, a: rest.readUInt32LE(5), b: rest.readUInt32LE(9), bytes }
-      rest = rest.subarray(length)
-      handler.frame(frame)
+    for (let bytes = frames.first(chunk); bytes; bytes = frames.next()) {
+      const kind = KINDS[bytes[4]!]
+      if (!kind) return void socket.destroy()
+      handler.frame({
+        kind,
+        a: bytes.readUInt32LE(5),
+        b: bytes.readUInt32LE(9),
+        bytes: bytes.subarray(HEAD_BYTES),
+      })
+      if (socket.destroyed) return
     }
+    if (frames.invalid) socket.destroy()
   })
   socket.on('error', () => {})
   socket.on('close', () => {
     owned.release()
     handler.ended()
   })
+}
+
+/** Cuts chunks into frames. One that spans chunks is put together once, in memory of its size. */
+class Frames {
+  invalid = false
+  readonly #head = Buffer.alloc(4)
+  #headBytes = 0
+  #chunk: Buffer = Buffer.alloc(0)
+  #partial: Buffer | undefined
+  #partialBytes = 0
+
+  /** The first frame that ends in this chunk; the chunk before is used up. */
+  first(chunk: Buffer): Buffer | undefined {
+    this.#chunk = chunk
+    return this.next()
+  }
+
+  /** The next frame, valid until the next call; undefined at the end of the chunk, or when it is `invalid`. */
+  next(): Buffer | undefined {
+    const chunk = this.#chunk
+    if (!this.#partial) {
+      if (this.#headBytes === 0 && chunk.length >= 4) {
+        const length = this.#lengthOf(chunk)
+        if (length === undefined) return undefined
+        if (chunk.length >= length) {
+          this.#chunk = chunk.subarray(length)
+          return chunk.subarray(0, length)
+        }
+      }
+      const taken = chunk.copy(this.#head, this.#headBytes, 0, 4 - this.#headBytes)
+      this.#headBytes += taken
+      this.#chunk = chunk.subarray(taken)
+      if (this.#headBytes < 4) return undefined
+      const length = this.#lengthOf(this.#head)
+      if (length === undefined) return undefined
+      this.#partial = Buffer.allocUnsafeSlow(length)
+      this.#partialBytes = this.#head.copy(this.#partial)
+    }
+    const partial = this.#partial
+    const taken = this.#chunk.copy(partial, this.#partialBytes)
+    this.#partialBytes += taken
+    this.#chunk = this.#chunk.subarray(taken)
+    if (this.#partialBytes < partial.length) return undefined
+    this.#partial = undefined
+    this.#headBytes = 0
+    return partial
+  }
+
+  #lengthOf(bytes: Buffer): number | undefined {
+    const length = bytes.readUInt32LE(0)
+    this.invalid = length < HEAD_BYTES || length > FRAME_BYTES_MAX
+    return this.invalid ? undefined : length
+  }
 }
 
 function write(socket: Socket, { kind, a, b, bytes }: Frame): void {
