@@ -16,6 +16,7 @@ import { stopAll } from './children.ts'
 import { controlGroup } from './control-group.ts'
 import { DIST, RESULTS } from './folder.ts'
 import { latency } from './latency.ts'
+import { library } from './library.ts'
 import { bursts, churn, sustained } from './load.ts'
 import { formatTable, type Measure, type Row, type Scenario, toRows } from './measure.ts'
 import { loadAverage } from './proc.ts'
@@ -27,6 +28,7 @@ const SCENARIOS: readonly Scenario[] = Object.freeze([
   { name: 'sustained', about: '100 to 400 changes/s, and more than it can take', run: sustained },
   { name: 'bursts', about: '1 000 and 10 000 creates, peak memory, restart of C', run: bursts },
   { name: 'churn', about: 'what is left after five rounds', run: churn },
+  { name: 'library', about: 'catch-up between two processes, no cluster', run: library },
   { name: 'cgroup', about: '11 000 objects in 200 MiB', run: controlGroup },
 ])
 
