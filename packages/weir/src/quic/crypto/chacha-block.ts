@@ -10,12 +10,13 @@ const initial = new Int32Array(16)
 const working = new Int32Array(16)
 
 /**
- * Writes the first five bytes of key stream to `mask`; `sample` is a block counter and a nonce, as RFC 9001 section
- * 5.4.4 takes them from a packet: 16 bytes of `bytes` at `offset`.
+ * Writes the first five bytes of key stream to `mask`. The key is 32 bytes at `keyAt` of `material`; 16 bytes at
+ * `offset` of `bytes` are a block counter and a nonce, as RFC 9001 section 5.4.4 takes them from a packet.
  */
 export function chachaMask(
   mask: Uint8Array,
-  key: Int32Array,
+  material: Uint8Array,
+  keyAt: number,
   bytes: Uint8Array,
   offset: number,
 ): void {
@@ -24,7 +25,7 @@ export function chachaMask(
   initial[1] = 0x3320646e
   initial[2] = 0x79622d32
   initial[3] = 0x6b206574
-  for (let word = 0; word < 8; word++) initial[4 + word] = key[word]!
+  for (let word = 0; word < 8; word++) initial[4 + word] = littleEndian(material, keyAt + 4 * word)
   for (let word = 0; word < 4; word++) initial[12 + word] = littleEndian(bytes, offset + 4 * word)
   working.set(initial)
   for (let round = 0; round < 10; round++) {
@@ -45,13 +46,6 @@ export function chachaMask(
   mask[4] = working[1]! + initial[1]
   initial.fill(0)
   working.fill(0)
-}
-
-/** The 32 bytes of a key as the words that `chachaMask` takes. */
-export function chachaKeyWords(key: Uint8Array): Int32Array {
-  const words = new Int32Array(8)
-  for (let word = 0; word < 8; word++) words[word] = littleEndian(key, 4 * word)
-  return words
 }
 
 function quarter(a: number, b: number, c: number, d: number): void {

@@ -1,74 +1,65 @@
 /**
- * Header protection masks (RFC 9001 sections 5.4.3 and 5.4.4), one key for all phases of a level and direction.
+ * Header protection masks (RFC 9001 sections 5.4.3 and 5.4.4).
  *
- * Memory: for AES one native cipher of about 2.6 kB that is kept, because a new one for each packet costs four times
- * as much time; for ChaCha 32 bytes. Charged with the keys, see `memory.ts`.
+ * AES needs a cipher object of node:crypto. A new one for each packet costs four times as much as one that is kept, and
+ * one that is kept costs its connection more than a kilobyte. So those stay that were used last: an idle connection has none.
+ *
+ * Memory: at most `MASK_CIPHERS_MAX` cipher objects in the process, and 5 bytes of scratch.
  */
 import { type Cipheriv, createCipheriv } from 'node:crypto'
-import { assert } from '../../runtime/index.ts'
-import { chachaKeyWords, chachaMask } from './chacha-block.ts'
+import { chachaMask } from './chacha-block.ts'
 
 export const SAMPLE_BYTES = 16
+/** How many connections can be busy, twice over, before their ciphers are made again and again. */
+export const MASK_CIPHERS_MAX = 64
 
-export abstract class HeaderMask {
-  #holders = 1
+/** All ChaCha masks are written here: they are used up before the next one is made. */
+const shared = new Uint8Array(5)
 
-  /** The mask for 16 bytes at `offset`: at least five bytes, valid until the next call. */
-  abstract mask(bytes: Uint8Array, offset: number): Uint8Array
-
-  /** Another phase uses the same mask; it is zeroed when the last one lets go. */
-  share(): this {
-    assert(this.#holders > 0, 'a header mask is used after it was let go')
-    this.#holders++
-    return this
-  }
-
-  release(): void {
-    this.#holders--
-    if (this.#holders === 0) this.erase()
-  }
-
-  protected abstract erase(): void
+/** The mask for 16 bytes at `offset`: five bytes, valid until the next call. The key is 32 bytes at `keyAt`. */
+export function chachaHeaderMask(
+  material: Uint8Array,
+  keyAt: number,
+  bytes: Uint8Array,
+  offset: number,
+): Uint8Array {
+  chachaMask(shared, material, keyAt, bytes, offset)
+  return shared
 }
 
-export class AesHeaderMask extends HeaderMask {
+/** Slots of the ciphers that were made last; a full round of new ones ends the oldest. */
+const slots: (AesHeaderMask | undefined)[] = new Array(MASK_CIPHERS_MAX).fill(undefined) // tidy: containers: a fixed number of slots
+let hand = 0
+
+/** The header protection of one key of AES-128. It keeps no key, but may keep a cipher that has one. */
+export class AesHeaderMask implements Disposable {
   #cipher: Cipheriv | undefined
+  #slot = -1
 
-  constructor(key: Uint8Array) {
-    super()
-    this.#cipher = createCipheriv('aes-128-ecb', key, null).setAutoPadding(false)
-  }
-
-  mask(bytes: Uint8Array, offset: number): Uint8Array {
-    assert(this.#cipher !== undefined, 'a header mask is used after it was let go')
+  /** The mask for 16 bytes at `offset`: at least five bytes. The key is 16 bytes at `keyAt`, the same in each call. */
+  mask(material: Uint8Array, keyAt: number, bytes: Uint8Array, offset: number): Uint8Array {
+    this.#cipher ??= this.#take(material.subarray(keyAt, keyAt + 16))
     return this.#cipher.update(bytes.subarray(offset, offset + SAMPLE_BYTES))
   }
 
-  protected erase(): void {
+  [Symbol.dispose](): void {
+    if (this.#slot >= 0) slots[this.#slot] = undefined
+    this.#leave()
+  }
+
+  #take(key: Uint8Array): Cipheriv {
+    slots[hand]?.#leave()
+    slots[hand] = this
+    this.#slot = hand
+    hand = (hand + 1) % MASK_CIPHERS_MAX
+    return createCipheriv('aes-128-ecb', key, null).setAutoPadding(false)
+  }
+
+  #leave(): void {
     this.#cipher = undefined
+    this.#slot = -1
   }
 }
 
-/** All ChaCha masks are written here: they are used up before the next one is made. */
-const sharedMask = new Uint8Array(5)
-
-export class ChachaHeaderMask extends HeaderMask {
-  readonly #key: Int32Array
-  #erased = false
-
-  constructor(key: Uint8Array) {
-    super()
-    this.#key = chachaKeyWords(key)
-  }
-
-  mask(bytes: Uint8Array, offset: number): Uint8Array {
-    assert(!this.#erased, 'a header mask is used after it was let go')
-    chachaMask(sharedMask, this.#key, bytes, offset)
-    return sharedMask
-  }
-
-  protected erase(): void {
-    this.#erased = true
-    this.#key.fill(0)
-  }
-}
+/** How many cipher objects are held now, for tests. */
+export const maskCiphers = (): number => slots.filter((slot) => slot !== undefined).length
