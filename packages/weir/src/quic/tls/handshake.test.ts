@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { toHex } from '../../codec/index.ts'
+import { KeyPair } from '../../core/index.ts'
+import { systemRandom } from '../../runtime/index.ts'
 import type { Suite } from '../contract.ts'
 import {
   CLIENT_PARAMETERS,
@@ -63,4 +66,41 @@ test('a client that sends no share is asked for one', () => {
     one.record.sent.map(({ level }) => level),
     ['initial', 'initial', 'handshake'],
   )
+})
+
+test('secrets are zeroed after they were handed out', () => {
+  const seen: Uint8Array[] = []
+  const [one, other] = [client(), server()]
+  for (const { record } of [one, other]) {
+    const keep = record.secrets.bind(record)
+    record.secrets = (level, secrets) => {
+      keep(level, secrets)
+      assert.ok(secrets.read.some((byte) => byte !== 0))
+      seen.push(secrets.read, secrets.write)
+    }
+  }
+  converse(one, other)
+  assertAgreed(one, other, 0x1301)
+  assert.equal(seen.length, 8)
+  for (const secret of seen) assert.deepEqual(secret, new Uint8Array(32))
+})
+
+test('two handshakes have nothing secret in common', () => {
+  const secrets = new Set<string>()
+  for (let count = 0; count < 4; count++) {
+    const [one, other] = [client({ random: systemRandom }), server({ random: systemRandom })]
+    converse(one, other)
+    assertAgreed(one, other, 0x1301)
+    for (const { secrets: of } of one.record.keys) {
+      secrets.add(toHex(of.read)).add(toHex(of.write))
+    }
+  }
+  assert.equal(secrets.size, 16)
+})
+
+test('a server takes any client, and learns its key', () => {
+  const keyPair = KeyPair.generate()
+  const [one, other] = [client({ keyPair }), server()]
+  converse(one, other)
+  assert.deepEqual(other.record.peer?.node, keyPair.id)
 })

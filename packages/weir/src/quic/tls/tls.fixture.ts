@@ -11,7 +11,7 @@ export const CLIENT_PARAMETERS: Uint8Array = Uint8Array.of(1, 1, 30, 15, 0)
 export const SERVER_PARAMETERS: Uint8Array = Uint8Array.of(1, 1, 40, 15, 0, 0, 1, 7)
 
 /** What a machine did, in its order and with copies of all bytes. */
-export class Record implements TlsEffects {
+export class Told implements TlsEffects {
   readonly sent: { level: Level; bytes: Uint8Array }[] = []
   readonly keys: { level: Level; secrets: LevelSecrets }[] = []
   parameters: Uint8Array | undefined
@@ -53,7 +53,7 @@ export class Record implements TlsEffects {
 
 export class End {
   readonly machine: TlsMachine
-  readonly record = new Record()
+  readonly record = new Told()
 
   constructor(machine: TlsMachine) {
     this.machine = machine
