@@ -1,6 +1,6 @@
 /** The shape of the config file, in valibot. Loaded by the launcher only. */
 import * as v from 'valibot'
-import { invalid } from './config.ts'
+import { invalid, TRANSPORTS } from './config.ts'
 
 const zone = v.pipe(
   v.string(),
@@ -29,6 +29,7 @@ const shape = v.strictObject({
   dataDir: v.exactOptional(text),
   listen: text,
   networkId: text,
+  transport: v.optional(v.picklist(TRANSPORTS, 'is iroh or quic'), 'iroh'),
   peers: v.optional(v.pipe(v.array(peer), v.maxLength(63, 'at most 63 peers')), []),
   unknownPeers: v.optional(v.picklist(['refuse', 'allow'], 'is refuse or allow'), 'refuse'),
   kubernetes: v.strictObject({

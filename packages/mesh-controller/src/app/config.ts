@@ -10,6 +10,9 @@ import { findMemoryLimit, parseBytes } from 'weir-mesh/bounds'
 import { WeirError } from 'weir-mesh/runtime'
 import { parseAddress } from 'weir-mesh/transport'
 
+/** The backends that reach another process. */
+export const TRANSPORTS = Object.freeze(['iroh', 'quic'] as const)
+
 export interface PeerConfig {
   readonly zone: string
   /** 64 hex digits. */
@@ -36,6 +39,7 @@ export interface Config {
   readonly dataDir: string | undefined
   readonly listen: string
   readonly networkId: string
+  readonly transport: (typeof TRANSPORTS)[number]
   readonly peers: readonly PeerConfig[]
   readonly unknownPeers: 'refuse' | 'allow'
   readonly kubernetes: KubernetesConfig
@@ -98,6 +102,7 @@ export async function parseConfig(
     dataDir: given.dataDir === undefined ? undefined : at(given.dataDir),
     listen: given.listen,
     networkId: given.networkId,
+    transport: given.transport,
     peers: given.peers,
     unknownPeers: given.unknownPeers,
     kubernetes: {

@@ -10,7 +10,7 @@ import { observeLimits, observeTerms } from 'weir-mesh/observe'
 import { isWeirError } from 'weir-mesh/runtime'
 import { memoryStoreTerms } from 'weir-mesh/store'
 import { syncLimits, syncTerms } from 'weir-mesh/sync'
-import { loadTransport, type PlannedTransport } from 'weir-mesh/transport'
+import { loadTransport, type PlannedTransport, type TransportName } from 'weir-mesh/transport'
 import { DEFAULT_KUBE_LIMITS, type KubeLimits, kubeTerms } from '../kube/index.ts'
 import { BODY_BYTES_MAX, type MeshLimits, meshTerms } from '../mesh/index.ts'
 import type { Config } from './config.ts'
@@ -32,14 +32,16 @@ const OBJECTS = Object.freeze([
   24_576, 16_384, 12_288, 8_192, 6_144, 4_096, 3_072, 2_048, 1_024,
 ])
 
-type PlanConfig = Pick<Config, 'memoryBytes' | 'peers' | 'resources' | 'unknownPeers'>
+type PlanConfig = Pick<Config, 'memoryBytes' | 'peers' | 'resources' | 'unknownPeers'> &
+  Partial<Pick<Config, 'transport'>>
 
 /** The plan of a controller, and the terms and limits that it consists of. */
 export type ControllerPlan = Awaited<ReturnType<typeof planController>>
 
 /** @throws {WeirError} `PLAN_TOO_LARGE` when not even 1 024 objects fit, `TRANSPORT_MISSING`. */
 export async function planController(config: PlanConfig) {
-  const transport = (await loadTransport('iroh')).plan({
+  const name = (config.transport ?? 'iroh') as TransportName
+  const transport = (await loadTransport(name)).plan({
     connectionsMax: connectionsMax(config),
     streamsMax: 4,
     opensMax: 2,
