@@ -15,7 +15,7 @@ interface Group {
   readonly kills: () => number
 }
 
-export async function controlGroup({ quick, say }: Context): Promise<Measure[]> {
+export async function controlGroup({ mesh: options, quick, say }: Context): Promise<Measure[]> {
   const groups: Group[] = []
   const made = (zone: string): Group | undefined => {
     try {
@@ -31,6 +31,7 @@ export async function controlGroup({ quick, say }: Context): Promise<Measure[]> 
   }
   rmdirSync(probe.path)
   const mesh = await Mesh.prepare({
+    ...options,
     onStart(zone, pid) {
       const group = made(zone)!
       groups.push(group)

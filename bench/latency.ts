@@ -19,9 +19,9 @@ const KINDS: readonly Kind[] = Object.freeze([
   { name: 'deletes', type: 'DELETED', reference: '95 of 150 lost; unwedged 3.9 / 8.4 ms' },
 ])
 
-export async function latency({ quick, say }: Context): Promise<Measure[]> {
+export async function latency({ mesh: options, quick, say }: Context): Promise<Measure[]> {
   const count = quick ? 25 : 150
-  const mesh = await Mesh.open()
+  const mesh = await Mesh.open(options)
   const measures: Measure[] = []
   try {
     const [a] = mesh.clusters
@@ -42,6 +42,7 @@ export async function latency({ quick, say }: Context): Promise<Measure[]> {
         return type === 'MODIFIED' ? a!.patch(object, editText(at + 1)) : a!.delete(object)
       })
       const whole = await tracker.settled(count)
+      if (!whole) say(await missingText(mesh))
       const [, b, c] = [0, 1, 2].map((to) => tracker.latencies(to))
       const p50 = Math.max(b!.p50, c!.p50)
       const p99 = Math.max(b!.p99, c!.p99)
@@ -65,4 +66,14 @@ export async function latency({ quick, say }: Context): Promise<Measure[]> {
   } finally {
     await mesh.close()
   }
+}
+
+/** What a change that was not seen has left: a zone that differs, or nothing, when only the watch has missed it. */
+async function missingText({ clusters }: Mesh): Promise<string> {
+  const [a, ...others] = await Promise.all(clusters.map((cluster) => cluster.contents()))
+  const differing = others.map((other, at) => {
+    const names = [...new Set([...a!.keys(), ...other.keys()])]
+    return `${clusters[at + 1]!.zone}: ${names.filter((name) => a!.get(name) !== other.get(name))}`
+  })
+  return `some were not seen; objects that differ in ${differing.join('; in ')}`
 }

@@ -15,9 +15,9 @@ const PATIENCE_MS = 30_000
 /** After the last commit in A the others may be this far behind for a rate to count as sustained. */
 const LAG_MS_MAX = 2_000
 
-export async function sustained({ quick, say }: Context): Promise<Measure[]> {
+export async function sustained({ mesh: options, quick, say }: Context): Promise<Measure[]> {
   const seconds = quick ? 4 : 10
-  const mesh = await Mesh.open()
+  const mesh = await Mesh.open(options)
   const measures: Measure[] = []
   const references: { readonly [rate: number]: string } = {
     100: '3.5 / 30 ms',
@@ -125,8 +125,8 @@ async function untilEqual(mesh: Mesh, patienceMs: number): Promise<number> {
 }
 
 /** A burst of 1 000 into an empty mesh, then 10 000 more; what that costs; then C starts again with the data. */
-export async function bursts({ quick, say }: Context): Promise<Measure[]> {
-  const mesh = await Mesh.open()
+export async function bursts({ mesh: options, quick, say }: Context): Promise<Measure[]> {
+  const mesh = await Mesh.open(options)
   try {
     const counts = quick ? [1_000, 1_000] : [1_000, 10_000]
     const measures = await fill(mesh, counts, say)
@@ -220,10 +220,10 @@ async function restart(mesh: Mesh, say: Context['say']): Promise<Measure[]> {
 }
 
 /** Five rounds of 2 000 objects, each created, edited and deleted. */
-export async function churn({ quick, say }: Context): Promise<Measure[]> {
+export async function churn({ mesh: options, quick, say }: Context): Promise<Measure[]> {
   const rounds = quick ? 2 : 5
   const count = quick ? 500 : 2_000
-  const mesh = await Mesh.open()
+  const mesh = await Mesh.open({ ...options, hooks: true })
   try {
     const [a] = mesh.clusters
     await sleep(3_000)

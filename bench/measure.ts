@@ -1,5 +1,7 @@
 /** What a scenario found, how it is judged, and the median of several runs. */
 
+import type { MeshOptions } from './zones.ts'
+
 /** Either the most or the least that meets the goal. */
 export type Target = { readonly most: number } | { readonly least: number }
 
@@ -19,6 +21,8 @@ export interface Measure {
 /** One row of the table and of the file of results. */
 export interface Row {
   readonly name: string
+  /** What counts of the runs: the median, or the worst. */
+  readonly value: number
   readonly ours: string
   readonly reference: string
   readonly target: string
@@ -29,6 +33,8 @@ export interface Row {
 }
 
 export interface Context {
+  /** What every mesh of the run is made with. */
+  readonly mesh: MeshOptions
   /** Shorter runs, for trying out. */
   readonly quick: boolean
   /** Says how it goes, on standard error. */
@@ -38,6 +44,8 @@ export interface Context {
 export interface Scenario {
   readonly name: string
   readonly about: string
+  /** Whether it has no mesh, so that it is the same for every transport. */
+  readonly meshless?: boolean
   run(context: Context): Promise<Measure[]>
 }
 
@@ -58,6 +66,7 @@ export function toRows(runs: readonly (readonly Measure[])[]): Row[] {
     const range = least === most ? '' : ` (${show(least)}-${show(most)})`
     return {
       name: measure.name,
+      value,
       ours: `${show(value)} ${measure.unit}${range}`,
       reference: measure.reference,
       target: measure.target === undefined ? '-' : describe(measure.target, measure.unit),
@@ -82,25 +91,6 @@ export function show(value: number): string {
   const size = Math.abs(value)
   if (size >= 100 || Number.isInteger(value)) return String(Math.round(value))
   return size >= 10 ? value.toFixed(1) : value.toFixed(2)
-}
-
-/** The table, for a terminal and for a page in Markdown. */
-export function formatTable(rows: readonly Row[]): string {
-  const head = ['What', 'Weir', 'Reference', 'Goal', 'Met', 'Note']
-  const cells = rows.map((row) => [
-    row.name,
-    row.ours,
-    row.reference,
-    row.target,
-    row.met === undefined ? '-' : row.met ? 'yes' : '**no**',
-    row.note,
-  ])
-  const all = [head, ...cells]
-  const widths = head.map((_, at) => Math.max(...all.map((row) => row[at]!.length)))
-  const line = (row: readonly string[]) =>
-    `| ${row.map((cell, at) => cell.padEnd(widths[at]!)).join(' | ')} |`
-  const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`
-  return [line(head), rule, ...cells.map(line)].join('\n')
 }
 
 export function median(values: readonly number[]): number {

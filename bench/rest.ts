@@ -6,8 +6,8 @@ import { Mesh } from './zones.ts'
 
 const SETTLE_MS = 5_000
 
-export async function rest({ quick, say }: Context): Promise<Measure[]> {
-  const mesh = await Mesh.prepare()
+export async function rest({ mesh: options, quick, say }: Context): Promise<Measure[]> {
+  const mesh = await Mesh.prepare(options)
   try {
     const from = performance.now()
     for (const controller of mesh.controllers) controller.start()

@@ -1,16 +1,19 @@
 /**
  * `npm run bench`: measures the compiled controller, and the library, beside what was measured of the reference.
  *
- *     npm run bench                        everything, three times; about half an hour
- *     npm run bench -- --only latency      one scenario, or several: --only rest,latency
- *     npm run bench -- --quick             short runs, once, for trying out
+ *     npm run bench                             everything, three times; about 40 minutes
+ *     npm run bench -- --only latency           one scenario, or several: --only rest,latency
+ *     npm run bench -- --transport iroh,quic    over both, in turns, with a column of ratios
+ *     npm run bench -- --quick                  short runs, once, for trying out
  *     npm run bench -- --repeat 1
+ *     npm run bench -- --profile FOLDER         a CPU profile of every controller; read it with bench/profile.ts
+ *     npm run bench -- --record                 puts the table into bench/README.md as well
  *
- * Build first: `npm run build`. Rows go to standard output as a table and to bench/results as JSON.
+ * Build first: `npm run build`. The table, in Markdown, goes to standard output, the runs to bench/results as JSON.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { stopAll } from './children.ts'
 import { controlGroup } from './control-group.ts'
@@ -18,9 +21,11 @@ import { DIST, RESULTS } from './folder.ts'
 import { latency } from './latency.ts'
 import { library } from './library.ts'
 import { bursts, churn, sustained } from './load.ts'
-import { formatTable, type Measure, type Row, type Scenario, toRows } from './measure.ts'
+import { type Measure, type Scenario, toRows } from './measure.ts'
 import { loadAverage } from './proc.ts'
 import { rest } from './rest.ts'
+import { type Column, formatTable } from './table.ts'
+import type { TransportName } from './zones.ts'
 
 const SCENARIOS: readonly Scenario[] = Object.freeze([
   { name: 'rest', about: 'start, memory and CPU at rest, stop', run: rest },
@@ -28,26 +33,33 @@ const SCENARIOS: readonly Scenario[] = Object.freeze([
   { name: 'sustained', about: '100 to 400 changes/s, and more than it can take', run: sustained },
   { name: 'bursts', about: '1 000 and 10 000 creates, peak memory, restart of C', run: bursts },
   { name: 'churn', about: 'what is left after five rounds', run: churn },
-  { name: 'library', about: 'catch-up between two processes, no cluster', run: library },
   { name: 'cgroup', about: '11 000 objects in 200 MiB', run: controlGroup },
+  { name: 'library', about: 'catch-up between two processes', run: library, meshless: true },
 ])
+
+const TRANSPORTS: readonly TransportName[] = Object.freeze(['iroh', 'quic'])
+const README = join(import.meta.dirname, 'README.md')
 
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
+    transport: { type: 'string', default: 'iroh' },
     quick: { type: 'boolean', default: false },
     repeat: { type: 'string' },
+    profile: { type: 'string' },
+    record: { type: 'boolean', default: false },
   },
 })
 
 process.exitCode = await run()
 
 async function run(): Promise<number> {
-  const names = values.only?.split(',')
-  const unknown = names?.filter((name) => !SCENARIOS.some((each) => each.name === name)) ?? []
+  const chosen = chosenOf(values.only, SCENARIOS)
+  const transports = values.transport.split(',') as TransportName[]
   const repeat = Number(values.repeat ?? (values.quick ? 1 : 3))
-  if (unknown.length > 0 || !Number.isInteger(repeat) || repeat < 1) {
-    console.error(`There is no scenario ${unknown.join(', ')}; there are:`)
+  const unknown = transports.find((name) => !TRANSPORTS.includes(name))
+  if (!chosen || unknown !== undefined || !Number.isInteger(repeat) || repeat < 1) {
+    console.error(`--transport is ${TRANSPORTS.join(' or ')}, or both; --only is one or more of`)
     for (const { name, about } of SCENARIOS) console.error(`  ${name.padEnd(10)} ${about}`)
     return 2
   }
@@ -55,50 +67,78 @@ async function run(): Promise<number> {
     console.error('packages/mesh-controller/dist is missing; run "npm run build" first.')
     return 1
   }
-  const rows: Row[] = []
-  const failures: string[] = []
-  for (const scenario of SCENARIOS) {
-    if (names && !names.includes(scenario.name)) continue
-    const { found, failed } = await repeated(scenario, repeat)
-    rows.push(...toRows(found))
-    failures.push(...failed)
+  const loadBefore = loadAverage()
+  const runs: Run[] = []
+  for (const scenario of chosen) {
+    const over = scenario.meshless ? transports.slice(0, 1) : transports
+    for (let at = 1; at <= repeat; at++) {
+      // In turns, so that all of them see the same machine.
+      for (const transport of over) runs.push(await once(scenario, transport, `${at}/${repeat}`))
+    }
   }
-  console.log(`\n${formatTable(rows)}\n`)
+  const columns = transports.map((title): Column => {
+    const rows = chosen.flatMap(({ name }) => {
+      const own = runs.filter((each) => each.scenario === name && each.transport === title)
+      return toRows(own.map(({ measures }) => measures).filter((each) => each.length > 0))
+    })
+    return { title, rows }
+  })
+  const machine = `${availableParallelism()} cores of ${cpus()[0]?.model ?? '?'}, Linux ${release()}, Node ${process.version}; ${repeat} runs; load of the machine ${loadBefore} before, ${loadAverage()} after`
+  const text = `${formatTable(columns)}\n\n${machine}.`
+  console.log(`\n${text}\n`)
+  const failures = runs.flatMap(({ failure }) => failure ?? [])
   for (const failure of failures) console.log(`failed: ${failure}`)
-  console.log(save(rows, failures, repeat))
+  console.log(save(columns, failures, machine))
+  if (values.record) record(text)
   return failures.length > 0 ? 1 : 0
 }
 
-async function repeated(scenario: Scenario, repeat: number) {
-  const found: Measure[][] = []
-  const failed: string[] = []
-  for (let at = 1; at <= repeat; at++) {
-    const say = (text: string) => console.error(`${scenario.name} ${at}/${repeat}: ${text}`)
-    say(`begins, load of the machine ${loadAverage()}`)
-    try {
-      found.push(await scenario.run({ quick: values.quick, say }))
-    } catch (error) {
-      failed.push(`${scenario.name} ${at}/${repeat}: ${(error as Error).message}`)
-      console.error(error)
-    } finally {
-      await stopAll()
-    }
-  }
-  return { found, failed }
+interface Run {
+  readonly scenario: string
+  readonly transport: TransportName
+  readonly measures: readonly Measure[]
+  readonly failure?: string
 }
 
-function save(rows: readonly Row[], failures: readonly string[], repeat: number): string {
-  mkdirSync(RESULTS, { recursive: true })
-  const path = join(RESULTS, `${new Date().toISOString().replace(/[:.]/g, '-')}.json`)
-  const machine = {
-    node: process.version,
-    linux: release(),
-    cpu: cpus()[0]?.model ?? '',
-    cores: availableParallelism(),
-    memoryBytes: totalmem(),
-    load: loadAverage(),
+/** Undefined when one of the names is unknown. */
+function chosenOf(only: string | undefined, all: readonly Scenario[]): Scenario[] | undefined {
+  const names = only?.split(',')
+  if (names?.some((name) => !all.some((each) => each.name === name))) return undefined
+  return all.filter(({ name }) => names?.includes(name) ?? true)
+}
+
+async function once(scenario: Scenario, transport: TransportName, which: string): Promise<Run> {
+  const over = scenario.meshless ? '' : ` over ${transport}`
+  const title = `${scenario.name}${over} ${which}`
+  const say = (text: string) => console.error(`${title}: ${text}`)
+  const begun = { scenario: scenario.name, transport }
+  say(`begins, load of the machine ${loadAverage()}`)
+  const folder = values.profile === undefined ? undefined : join(values.profile, scenario.name)
+  const profile = folder && join(resolve(folder), transport)
+  try {
+    const mesh = { transport, profile }
+    return { ...begun, measures: await scenario.run({ mesh, quick: values.quick, say }) }
+  } catch (error) {
+    console.error(error)
+    return { ...begun, measures: [], failure: `${title}: ${(error as Error).message}` }
+  } finally {
+    await stopAll()
   }
-  const run = { date: new Date().toISOString(), quick: values.quick, repeat, machine }
-  writeFileSync(path, `${JSON.stringify({ ...run, failures, rows }, null, 2)}\n`)
+}
+
+function save(columns: readonly Column[], failures: readonly string[], machine: string): string {
+  mkdirSync(RESULTS, { recursive: true })
+  const date = new Date().toISOString()
+  const path = join(RESULTS, `${date.replace(/[:.]/g, '-')}.json`)
+  const run = { date, quick: values.quick, machine, memoryBytes: totalmem(), failures, columns }
+  writeFileSync(path, `${JSON.stringify(run, null, 2)}\n`)
   return `results: bench/results/${path.slice(RESULTS.length + 1)}`
+}
+
+/** Between the two marks of the README. */
+function record(text: string): void {
+  const [before, , after] = readFileSync(README, 'utf8').split(/<!-- (?:results|end) -->/)
+  const date = new Date().toISOString().slice(0, 10)
+  const parts = [`${before}<!-- results -->`, `Measured on ${date}.`, text, `<!-- end -->${after}`]
+  writeFileSync(README, parts.join('\n\n'))
 }

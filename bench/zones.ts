@@ -1,4 +1,4 @@
-/** Three zones on loopback: an API server and a controller each, the controllers joined over the iroh backend. */
+/** Three zones on loopback: an API server and a controller each, the controllers joined over a backend of Weir. */
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -12,17 +12,24 @@ import { Child, until } from './children.ts'
 import { Cluster } from './cluster.ts'
 import { CONTROLLER_BIN, Folder } from './folder.ts'
 
+export type TransportName = 'iroh' | 'quic'
+
 export interface MeshOptions {
+  /** Default iroh. */
+  readonly transport?: TransportName
   /** As in the config; default 200Mi. */
   readonly memory?: string
-  /** Flags of Node for the controller of a zone, a profiler for example. */
-  readonly nodeFlags?: (zone: string) => readonly string[]
+  /** Each controller writes a CPU profile into this folder when it ends. */
+  readonly profile?: string | undefined
+  /** Whether SIGUSR2 forces a collection; the checks of tests come with it. */
+  readonly hooks?: boolean
   /** Called with the pid of a controller as it starts, for a control group. */
   readonly onStart?: (zone: string, pid: number) => void
 }
 
 const NAMES = Object.freeze(['zone-a', 'zone-b', 'zone-c'])
 const READY_MS = 60_000
+const PROFILER = join(import.meta.dirname, 'profile-hook.ts')
 const STATUS_TOKEN = randomBytes(16).toString('hex')
 
 interface Seat {
@@ -58,14 +65,19 @@ export class Controller {
   }
 
   start(): void {
+    const { profile, hooks } = this.#options
     this.#child = new Child({
       args: [
-        ...(this.#options.nodeFlags?.(this.zone) ?? []),
+        ...(profile === undefined ? [] : ['--import', PROFILER]),
         CONTROLLER_BIN,
         ...['--config', this.#config, '--exit-with-stdin', '--log-level', 'info'],
       ],
       logPath: join(this.#folder.path, `${this.zone}.controller.log`),
-      env: { WEIR_RUN: 'dist', WEIR_ASSERT: '1' },
+      env: {
+        WEIR_RUN: 'dist',
+        ...(hooks ? { WEIR_ASSERT: '1' } : {}),
+        ...(profile === undefined ? {} : { BENCH_PROFILE: join(profile, this.zone) }),
+      },
     })
     this.#child.ignoreOutput()
     this.#options.onStart?.(this.zone, this.#child.pid)
@@ -197,6 +209,7 @@ function configOf(own: Seat, seats: readonly Seat[], options: MeshOptions) {
     dataDir: `${own.zone}.data`,
     listen: `127.0.0.1:${own.port}`,
     networkId: 'weir-bench',
+    transport: options.transport ?? 'iroh',
     peers: seats
       .filter((seat) => seat !== own)
       .map(({ zone, id, port }) => ({ zone, id, addresses: [`127.0.0.1:${port}`] })),
