@@ -92,6 +92,15 @@ test('transport parameters that must not be are refused', () => {
   refused([2, 16, ...new Array(16).fill(1)], true)
   refused([0, 4, 1, 2, 3, 4], true)
   refused([15, 21, ...new Array(21).fill(1)])
+  const preferred = (length: number, id: number) => [
+    ...[13, length, ...new Array(24).fill(1), id],
+    ...new Array(length - 25).fill(2),
+  ]
+  refused(preferred(41, 0))
+  refused(preferred(48, 8))
+  refused(preferred(49, 8), true)
+  const read = decodeParameters(Uint8Array.from(preferred(49, 8)), false)
+  assert.ok('preferredAddress' in read && read.preferredAddress)
   const unknown = decodeParameters(Uint8Array.of(0x40, 0x99, 2, 1, 1, 1, 1, 7), false)
   assert.ok('maxIdleTimeoutMs' in unknown && unknown.maxIdleTimeoutMs === 7)
 })

@@ -202,11 +202,11 @@ export class Recovery {
   /** The peer is at another host: nothing that was learnt of the path holds (RFC 9000 section 9.4). */
   reset(now: number): void {
     this.mtu.reset(now)
+    this.resize()
     this.congestion.reset()
     this.rtt.reset()
     this.#firstSampleAt = Number.POSITIVE_INFINITY
     this.probeCount = 0
-    this.resize()
   }
 
   #lose(space: PacketSpace, slot: number, bytes: number, now: number, sink: RefSink): void {

@@ -84,7 +84,7 @@ export class SentPackets implements Disposable {
     const size = this.#tail - this.#head
     const used = this.#refTail - this.#refHead
     if (size + spare > this.#packetMask && !this.#growPackets()) return false
-    return used + 1 + spare <= this.#refMask || this.#growRefs()
+    return used + spare <= this.#refMask || this.#growRefs()
   }
 
   /** Whether the packet that is being built can carry one more frame that must be repeated. */
