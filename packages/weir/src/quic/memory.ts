@@ -169,7 +169,8 @@ export function quicTerms(limits: QuicLimits): QuicTerms {
       why: 'datagrams that are built, or wait in a socket that takes no more',
       arena: 'buffers',
       instancesMax: endpointsMax,
-      entriesMax: QUEUED_DATAGRAMS_MAX + 1,
+      // A socket for each address family.
+      entriesMax: 2 * (QUEUED_DATAGRAMS_MAX + 1),
       shellBytes: DATAGRAM_BUFFER_BYTES,
       shedAt: 'never',
     }),

@@ -7,7 +7,7 @@ import {
   transportLimits,
 } from '../transport/index.ts'
 import { type QuicLimits, quicLimits, quicTerms } from './memory.ts'
-import type { QuicSecurity } from './security.ts'
+import { type QuicSecurity, tlsSecurity } from './security.ts'
 import { openQuicEndpoint } from './shell/quic-endpoint.ts'
 
 /** With a cryptography and limits of its own: for tests. */
@@ -26,3 +26,6 @@ export function quicTransportOf(security: QuicSecurity, own: Partial<QuicLimits>
     },
   })
 }
+
+/** QUIC version 1 with TLS 1.3 and raw public keys, on UDP. */
+export const quicTransport: Transport = quicTransportOf(tlsSecurity())

@@ -95,6 +95,8 @@ export interface EndpointEffects {
   send(bytes: Uint8Array, length: number, remote: Remote): void
   /** Somebody asks. @returns whether there is a place; it is refused when not. */
   candidate(candidate: Candidate): boolean
+  /** Whether so many are undecided or not known yet that further ones have to prove their address first. */
+  crowded(): boolean
   /** One more datagram of an undecided one. @returns whether there is room for it. */
   more(candidate: Candidate, bytes: number): boolean
   /** The connections, to be asked for a reset that came without an id. */
@@ -127,6 +129,7 @@ export class EndpointMachine implements Disposable {
   readonly #tag: Uint8Array
   readonly #resets: TokenBucket
   readonly #refusals: TokenBucket
+  readonly #retries: TokenBucket
   readonly head = new PacketHead()
   readonly #cursor = new Cursor()
 
@@ -139,6 +142,7 @@ export class EndpointMachine implements Disposable {
     this.#tag = options.random.bytes(2)
     this.#resets = new TokenBucket(options.clock, { burst: 16, perSecond: 50 })
     this.#refusals = new TokenBucket(options.clock, { burst: 128, perSecond: 200 })
+    this.#retries = new TokenBucket(options.clock, { burst: 256, perSecond: 2_000 })
   }
 
   /** Makes the ids of one connection. The router remembers them for its farewell. */
@@ -168,17 +172,25 @@ export class EndpointMachine implements Disposable {
     this.#initial(bytes, remote, now, effects)
   }
 
-  /** The connection of a candidate is made: its further Initials lead there. */
+  /**
+   * The connection of a candidate is made: its further Initials lead there, for as long as it lives. One that comes late,
+   * over another of the addresses that its client dialled, would else ask for a second connection.
+   */
   accepted(candidate: Candidate, target: Target): void {
     this.#initials.delete(candidate.key)
     candidate.forget()
     this.#initials.set(candidate.key, target)
   }
 
-  /** Nothing more is known of a candidate, or of the Initials of a connection. */
+  /** Nothing more is known of a candidate. */
   forget(candidate: Candidate): void {
     this.#initials.delete(candidate.key)
     candidate.forget()
+  }
+
+  /** The connection of a candidate is over. */
+  forgetInitials(key: string): void {
+    this.#initials.delete(key)
   }
 
   refuse(candidate: Candidate, effects: EndpointEffects): void {
@@ -189,19 +201,23 @@ export class EndpointMachine implements Disposable {
 
   retry(candidate: Candidate, effects: EndpointEffects): void {
     this.forget(candidate)
-    const { security, random, buffer, clock } = this.#options
-    const { destination, peerId, remote } = candidate
-    const source = random.bytes(CID_BYTES)
-    const token = this.#tokens.make(destination, source, remote, clock.wallMs())
-    const tag = (original: Uint8Array, packet: Uint8Array) => security.retryTag(original, packet)
-    const length = writeRetry(buffer, tag, destination, peerId, source, token)
-    effects.send(buffer, length, remote)
+    this.#retry(candidate, effects)
   }
 
-  /** A connection is over; packets that still come are answered with its last one. */
-  farewell(ids: Iterable<Uint8Array>, packet: Uint8Array | undefined, until: number): void {
+  /**
+   * A connection is over; packets that still come are answered with its last one.
+   *
+   * @param initialKey of the client's first id, when we were dialled.
+   */
+  farewell(
+    ids: Iterable<Uint8Array>,
+    initialKey: string | undefined,
+    packet: Uint8Array | undefined,
+    until: number,
+  ): void {
     const keys = function* () {
       for (const id of ids) yield idKey(id, 0)
+      if (initialKey !== undefined) yield idKey(Buffer.from(initialKey, 'latin1'), 0)
     }
     this.#farewells.add(keys(), packet, until)
   }
@@ -235,8 +251,8 @@ export class EndpointMachine implements Disposable {
       return
     }
     if (known) return known.receive(bytes, remote)
-    const answered = this.#answerOf(destination, now)
-    if (answered) return
+    // Of a connection that is over already; its last packet is for those who know its ids.
+    if (this.#farewells.answer(idKey(destination, 0), now)) return
     const peerId = copyBytes(bytes, sourceAt, sourceAt + head.sourceLength)
     const token = bytes.subarray(tokenAt, tokenAt + head.tokenLength)
     const wallMs = this.#options.clock.wallMs()
@@ -245,6 +261,10 @@ export class EndpointMachine implements Disposable {
       return this.#refuse(destination, peerId, remote, ErrorCode.invalidToken, effects)
     }
     const candidate = new Candidate(key, remote, destination, peerId, read)
+    if (!candidate.validated && effects.crowded()) {
+      if (this.#retries.take()) this.#retry(candidate, effects)
+      return
+    }
     if (this.#initials.set(key, candidate) !== 'ok') {
       return this.#refuse(destination, peerId, remote, ErrorCode.refused, effects)
     }
@@ -252,10 +272,14 @@ export class EndpointMachine implements Disposable {
     if (!effects.candidate(candidate)) this.refuse(candidate, effects)
   }
 
-  /** An Initial for an id of a connection that is over. */
-  #answerOf(destination: Uint8Array, now: Instant): boolean {
-    if (destination.length !== CID_BYTES) return false
-    return this.#farewells.answer(idKey(destination, 0), now) !== undefined
+  #retry(candidate: Candidate, effects: EndpointEffects): void {
+    const { security, random, buffer, clock } = this.#options
+    const { destination, peerId, remote } = candidate
+    const source = random.bytes(CID_BYTES)
+    const token = this.#tokens.make(destination, source, remote, clock.wallMs())
+    const tag = (original: Uint8Array, packet: Uint8Array) => security.retryTag(original, packet)
+    const length = writeRetry(buffer, tag, destination, peerId, source, token)
+    effects.send(buffer, length, remote)
   }
 
   #refuse(

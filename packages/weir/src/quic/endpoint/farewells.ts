@@ -8,9 +8,12 @@ import type { Account } from '../../bounds/index.ts'
 import { LOCAL_IDS_MAX } from '../connection/connection-ids.ts'
 import { FAREWELL_BYTES, FAREWELLS_MAX } from '../memory.ts'
 
+/** Our ids of a connection, and the first one of its client. */
+export const FAREWELL_IDS = LOCAL_IDS_MAX + 1
+
 export class Farewells implements Disposable {
   readonly #account: Account
-  readonly #ids = new Float64Array(FAREWELLS_MAX * LOCAL_IDS_MAX).fill(-1)
+  readonly #ids = new Float64Array(FAREWELLS_MAX * FAREWELL_IDS).fill(-1)
   readonly #until = new Float64Array(FAREWELLS_MAX)
   readonly #lengths = new Uint16Array(FAREWELLS_MAX)
   readonly #counts = new Uint32Array(FAREWELLS_MAX)
@@ -25,10 +28,10 @@ export class Farewells implements Disposable {
   add(ids: Iterable<number>, packet: Uint8Array | undefined, until: number): void {
     const place = this.#next
     this.#next = (place + 1) % FAREWELLS_MAX
-    const first = place * LOCAL_IDS_MAX
-    this.#ids.fill(-1, first, first + LOCAL_IDS_MAX)
+    const first = place * FAREWELL_IDS
+    this.#ids.fill(-1, first, first + FAREWELL_IDS)
     let at = first
-    for (const id of ids) if (at < first + LOCAL_IDS_MAX) this.#ids[at++] = id
+    for (const id of ids) if (at < first + FAREWELL_IDS) this.#ids[at++] = id
     const kept = packet && packet.length <= FAREWELL_BYTES ? packet : undefined
     this.#until[place] = until
     this.#counts[place] = 0
@@ -44,7 +47,7 @@ export class Farewells implements Disposable {
   answer(id: number, now: number): Uint8Array | undefined {
     for (let at = 0; at < this.#ids.length; at++) {
       if (this.#ids[at] !== id) continue
-      const place = Math.floor(at / LOCAL_IDS_MAX)
+      const place = Math.floor(at / FAREWELL_IDS)
       if (this.#until[place]! <= now) return undefined
       const count = ++this.#counts[place]!
       // The first, second, fourth, eighth packet and so on.

@@ -6,17 +6,9 @@
  *
  * Memory: its accounts, closed with it.
  */
-import { type Account, limitError, RingQueue } from '../../bounds/index.ts'
+import type { Account } from '../../bounds/index.ts'
 import type { NodeId } from '../../core/index.ts'
-import {
-  abortError,
-  assert,
-  type Clock,
-  instant,
-  onAbort,
-  type Timer,
-  throwIfAborted,
-} from '../../runtime/index.ts'
+import { assert, type Clock, instant, type Timer, throwIfAborted } from '../../runtime/index.ts'
 import {
   type Address,
   type BiStream,
@@ -36,8 +28,11 @@ import type { ConnectionMachine } from '../connection-machine.ts'
 import type { Target } from '../endpoint/endpoint-machine.ts'
 import type { Stream } from '../streams/streams.ts'
 import { QuicReceiveStream } from './receive-stream.ts'
+import type { Remotes } from './remotes.ts'
 import { QuicSendStream } from './send-stream.ts'
 import type { StreamOwner } from './stream-owner.ts'
+import { StreamWaiters } from './stream-waiters.ts'
+import type { TurnTaker } from './turns.ts'
 
 interface Handle {
   readonly stream: Stream
@@ -46,12 +41,6 @@ interface Handle {
   /** In the list of those that something happened to. */
   woken: boolean
   next: Handle | undefined
-}
-
-interface Waiter {
-  readonly resolve: (stream: Handle) => void
-  readonly reject: (error: Error) => void
-  next: Waiter | undefined
 }
 
 export interface ShellAccounts {
@@ -64,12 +53,9 @@ export interface ShellAccounts {
   readonly records: Account
 }
 
-export interface QuicConnectionOptions {
+/** What a connection needs of its endpoint. */
+export interface ConnectionOwner {
   readonly clock: Clock
-  readonly outbound: boolean
-  readonly remote: Remote
-  readonly windowBytesMax: number
-  readonly accounts: ShellAccounts
   send(bytes: Uint8Array, length: number, remote: Remote): void
   /** Wants a turn: `turn` is called once, soon, after what waits in the sockets was read. */
   schedule(connection: QuicConnection): void
@@ -79,25 +65,34 @@ export interface QuicConnectionOptions {
   ended(connection: QuicConnection, end: ConnectionEnd): void
 }
 
-export class QuicConnection implements Connection, Target, StreamOwner, ConnectionEffects {
+export interface QuicConnectionOptions {
+  readonly owner: ConnectionOwner
+  readonly outbound: boolean
+  readonly remotes: Remotes
+  readonly windowBytesMax: number
+  readonly accounts: ShellAccounts
+}
+
+export class QuicConnection
+  implements Connection, Target, StreamOwner, ConnectionEffects, TurnTaker
+{
   readonly outbound: boolean
   readonly datagrams: Datagrams | undefined = undefined
-  readonly closed: Promise<CloseInfo>
   /** @internal */
   machine!: ConnectionMachine
-  /** @internal links of the endpoint's list of those that want a turn */
+  /** @internal */
   scheduled = false
-  nextScheduled: QuicConnection | undefined
-  readonly #options: QuicConnectionOptions
-  readonly #resolveClosed: (info: CloseInfo) => void
-  readonly #acceptsUni: RingQueue<Stream>
-  readonly #acceptsBi: RingQueue<Stream>
+  /** @internal */
+  nextScheduled: TurnTaker | undefined
+  readonly windowBytesMax: number
+  readonly #owner: ConnectionOwner
+  readonly #accounts: ShellAccounts
+  readonly #remotes: Remotes
+  readonly #uni: StreamWaiters<Handle>
+  readonly #bi: StreamWaiters<Handle>
+  #closed: PromiseWithResolvers<CloseInfo> | undefined
   #nodeId: NodeId | undefined
   #protocol: Protocol | undefined
-  #acceptorUni: Waiter | undefined
-  #acceptorBi: Waiter | undefined
-  #opensUni: Waiter | undefined
-  #opensBi: Waiter | undefined
   #wokenHead: Handle | undefined
   #wokenTail: Handle | undefined
   #granted = false
@@ -107,15 +102,23 @@ export class QuicConnection implements Connection, Target, StreamOwner, Connecti
   #timerAt = Number.POSITIVE_INFINITY
   #error: ConnectionClosedError | undefined
   #end: ConnectionEnd | undefined
+  #finished = false
 
   constructor(options: QuicConnectionOptions) {
-    const { promise, resolve } = Promise.withResolvers<CloseInfo>()
-    this.closed = promise
-    this.#resolveClosed = resolve
-    this.#options = options
+    const { accounts } = options
     this.outbound = options.outbound
-    this.#acceptsUni = new RingQueue(options.accounts.acceptsUni)
-    this.#acceptsBi = new RingQueue(options.accounts.acceptsBi)
+    this.windowBytesMax = options.windowBytesMax
+    this.#owner = options.owner
+    this.#accounts = accounts
+    this.#remotes = options.remotes
+    this.#uni = new StreamWaiters(accounts.opens, accounts.acceptsUni)
+    this.#bi = new StreamWaiters(accounts.opens, accounts.acceptsBi)
+  }
+
+  get closed(): Promise<CloseInfo> {
+    this.#closed ??= Promise.withResolvers<CloseInfo>()
+    if (this.#finished) this.#closed.resolve(this.#error!.close)
+    return this.#closed.promise
   }
 
   get nodeId(): NodeId {
@@ -127,16 +130,11 @@ export class QuicConnection implements Connection, Target, StreamOwner, Connecti
   }
 
   get remote(): Address {
-    const { host, port } = this.#end?.remote ?? this.machine.remote
-    return formatAddress({ host, port })
+    return formatAddress(this.#whereTo(this.#end?.remote ?? this.machine.remote))
   }
 
   get over(): boolean {
     return this.#end !== undefined
-  }
-
-  get windowBytesMax(): number {
-    return this.#options.windowBytesMax
   }
 
   async openUni(options: { readonly signal?: AbortSignal } = {}): Promise<SendStream> {
@@ -185,23 +183,32 @@ export class QuicConnection implements Connection, Target, StreamOwner, Connecti
   /** @internal A datagram came. */
   receive(bytes: Uint8Array, remote: Remote): void {
     if (this.#end) return
-    this.machine.receive(bytes, remote, this.#now(), this)
+    const from = this.#whereFrom(remote)
+    if (!from) return
+    this.machine.receive(bytes, from, this.#now(), this)
+    // Heard, or told by somebody there that it cannot be.
+    if (!this.#remotes.settled && (this.machine.heard || this.over)) this.#remotes.settle(remote)
     this.#settle()
     this.touch()
   }
 
   /** @internal */
   takeReset(bytes: Uint8Array, remote: Remote): boolean {
-    if (this.#end || this.machine.remote.host !== remote.host) return false
+    if (this.#end || this.#whereTo(this.machine.remote).host !== remote.host) return false
     if (!this.machine.isReset(bytes)) return false
     this.machine.peerReset(this.#now(), this)
     this.#settle()
     return true
   }
 
+  /** @internal The system cannot send to this address. @returns whether the dial has no other. */
+  unreachable(remote: Remote): boolean {
+    return this.outbound && this.#remotes.unreachable(remote)
+  }
+
   /** @internal */
   touch(): void {
-    if (!this.scheduled && !this.#end) this.#options.schedule(this)
+    if (!this.scheduled && !this.#end) this.#owner.schedule(this)
   }
 
   /** @internal Sends what is due and does what time asks for. */
@@ -232,7 +239,8 @@ export class QuicConnection implements Connection, Target, StreamOwner, Connecti
 
   /** @internal */
   send(bytes: Uint8Array, length: number, remote: Remote): void {
-    this.#options.send(bytes, length, remote)
+    if (remote !== this.#remotes.first) return this.#owner.send(bytes, length, remote)
+    this.#remotes.each((each) => this.#owner.send(bytes, length, each))
   }
 
   /** @internal */
@@ -245,9 +253,7 @@ export class QuicConnection implements Connection, Target, StreamOwner, Connecti
 
   /** @internal */
   shown(stream: Stream): void {
-    // As many as were granted fit, so it cannot be refused.
-    const admission = (stream.bidi ? this.#acceptsBi : this.#acceptsUni).push(stream)
-    assert(admission === 'ok', 'a stream that was granted has no place to wait')
+    this.#waiters(stream.bidi).show(stream)
     this.#shown = true
   }
 
@@ -283,7 +289,21 @@ export class QuicConnection implements Connection, Target, StreamOwner, Connecti
   }
 
   #now() {
-    return instant(this.#options.clock.now())
+    return instant(this.#owner.clock.now())
+  }
+
+  #waiters(bidi: boolean): StreamWaiters<Handle> {
+    return bidi ? this.#bi : this.#uni
+  }
+
+  /** The machine of a dial knows the first of its addresses, whichever of them is the peer's. */
+  #whereTo(remote: Remote): Remote {
+    return remote === this.#remotes.first ? this.#remotes.current : remote
+  }
+
+  #whereFrom(remote: Remote): Remote | undefined {
+    if (!this.outbound) return remote
+    return this.#remotes.includes(remote) ? this.#remotes.first : undefined
   }
 
   #wake(stream: Stream): void {
@@ -315,28 +335,32 @@ export class QuicConnection implements Connection, Target, StreamOwner, Connecti
     }
     if (this.#wentUp && !this.#end) {
       this.#wentUp = false
-      this.#options.up(this)
+      this.#owner.up(this)
     }
-    if (this.#shown && !this.#end) this.#serveAcceptors()
-    if (this.#granted && !this.#end) this.#serveOpens()
+    if (this.#shown && !this.#end) {
+      this.#shown = false
+      this.#uni.serveAcceptor((stream) => this.#accepted(stream))
+      this.#bi.serveAcceptor((stream) => this.#accepted(stream))
+    }
+    if (this.#granted && !this.#end) {
+      this.#granted = false
+      this.#uni.serveOpens(() => this.#opened(false))
+      this.#bi.serveOpens(() => this.#opened(true))
+    }
     if (this.#end && this.#error) this.#finish(this.#end, this.#error)
   }
 
   #finish(end: ConnectionEnd, error: ConnectionClosedError): void {
-    if (this.#acceptsBi.account.closed) return
+    if (this.#finished) return
+    this.#finished = true
     this.#timer?.cancel()
     this.#timer = undefined
-    this.#acceptsUni[Symbol.dispose]()
-    this.#acceptsBi[Symbol.dispose]()
-    this.#acceptorUni?.reject(error)
-    this.#acceptorBi?.reject(error)
-    for (let open = this.#opensUni; open; open = open.next) open.reject(error)
-    for (let open = this.#opensBi; open; open = open.next) open.reject(error)
-    this.#acceptorUni = this.#acceptorBi = this.#opensUni = this.#opensBi = undefined
-    const { opens, receive, send, records } = this.#options.accounts
+    this.#uni.end(error)
+    this.#bi.end(error)
+    const { opens, receive, send, records } = this.#accounts
     for (const account of [opens, receive, send, records]) account[Symbol.dispose]()
-    this.#options.ended(this, end)
-    this.#resolveClosed(error.close)
+    this.#owner.ended(this, end)
+    this.#closed?.resolve(error.close)
   }
 
   /** One timer, started again only when it would ring too late: a wake too early costs nothing. */
@@ -345,7 +369,7 @@ export class QuicConnection implements Connection, Target, StreamOwner, Connecti
     if (at === Number.POSITIVE_INFINITY || (this.#timer && this.#timerAt <= at)) return
     this.#timer?.cancel()
     this.#timerAt = at
-    const { clock } = this.#options
+    const { clock } = this.#owner
     this.#timer = clock.start(Math.max((at - clock.now()) / 1000, 0), () => {
       this.#timer = undefined
       this.#timerAt = Number.POSITIVE_INFINITY
@@ -359,102 +383,21 @@ export class QuicConnection implements Connection, Target, StreamOwner, Connecti
   async #open(bidi: boolean, signal: AbortSignal | undefined): Promise<Handle> {
     throwIfAborted(signal)
     if (this.#error) throw this.#error
-    const waiting = bidi ? this.#opensBi : this.#opensUni
-    const stream = waiting ? undefined : this.machine.open(bidi)
-    if (stream) return this.#handle(stream)
-    const { opens } = this.#options.accounts
-    const admission = opens.take(0, 1)
-    if (admission !== 'ok') throw limitError(opens, admission, 1)
-    return new Promise<Handle>((resolve, reject) => {
-      const done = () => {
-        listener[Symbol.dispose]()
-        if (!opens.closed) opens.give(0, 1)
-      }
-      const waiter: Waiter = {
-        resolve: (handle) => {
-          done()
-          resolve(handle)
-        },
-        reject: (error) => {
-          done()
-          reject(error)
-        },
-        next: undefined,
-      }
-      if (bidi) this.#opensBi = appended(this.#opensBi, waiter)
-      else this.#opensUni = appended(this.#opensUni, waiter)
-      const listener = onAbort(signal, () => {
-        if (bidi) this.#opensBi = without(this.#opensBi, waiter)
-        else this.#opensUni = without(this.#opensUni, waiter)
-        waiter.reject(abortError(signal!))
-      })
-    })
+    const waiters = this.#waiters(bidi)
+    return (waiters.opening ? undefined : this.#opened(bidi)) ?? waiters.open(signal)
   }
 
-  #serveOpens(): void {
-    this.#granted = false
-    while (this.#opensUni) {
-      const stream = this.machine.open(false)
-      if (!stream) break
-      const waiter = this.#opensUni
-      this.#opensUni = waiter.next
-      waiter.resolve(this.#handle(stream))
-    }
-    while (this.#opensBi) {
-      const stream = this.machine.open(true)
-      if (!stream) break
-      const waiter = this.#opensBi
-      this.#opensBi = waiter.next
-      waiter.resolve(this.#handle(stream))
-    }
+  #opened(bidi: boolean): Handle | undefined {
+    const stream = this.machine.open(bidi)
+    return stream && this.#handle(stream)
   }
 
   async #accept(bidi: boolean, signal: AbortSignal | undefined): Promise<Handle> {
     throwIfAborted(signal)
     if (this.#error) throw this.#error
-    const stream = (bidi ? this.#acceptsBi : this.#acceptsUni).shift()
-    if (stream) return this.#accepted(stream)
-    assert(!(bidi ? this.#acceptorBi : this.#acceptorUni), 'a connection has one acceptor a kind')
-    return new Promise<Handle>((resolve, reject) => {
-      const waiter: Waiter = {
-        resolve: (handle) => {
-          listener[Symbol.dispose]()
-          resolve(handle)
-        },
-        reject: (error) => {
-          listener[Symbol.dispose]()
-          reject(error)
-        },
-        next: undefined,
-      }
-      if (bidi) this.#acceptorBi = waiter
-      else this.#acceptorUni = waiter
-      const listener = onAbort(signal, () => {
-        if (bidi) this.#acceptorBi = undefined
-        else this.#acceptorUni = undefined
-        waiter.reject(abortError(signal!))
-      })
-    })
-  }
-
-  #serveAcceptors(): void {
-    this.#shown = false
-    if (this.#acceptorUni) {
-      const stream = this.#acceptsUni.shift()
-      const acceptor = this.#acceptorUni
-      if (stream) {
-        this.#acceptorUni = undefined
-        acceptor.resolve(this.#accepted(stream))
-      }
-    }
-    if (this.#acceptorBi) {
-      const stream = this.#acceptsBi.shift()
-      const acceptor = this.#acceptorBi
-      if (stream) {
-        this.#acceptorBi = undefined
-        acceptor.resolve(this.#accepted(stream))
-      }
-    }
+    const waiters = this.#waiters(bidi)
+    const stream = waiters.shift()
+    return stream ? this.#accepted(stream) : waiters.accept(signal)
   }
 
   #accepted(stream: Stream): Handle {
@@ -475,20 +418,4 @@ export class QuicConnection implements Connection, Target, StreamOwner, Connecti
     stream.handle = handle
     return handle
   }
-}
-
-function appended(head: Waiter | undefined, waiter: Waiter): Waiter {
-  if (!head) return waiter
-  let last = head
-  while (last.next) last = last.next
-  last.next = waiter
-  return head
-}
-
-function without(head: Waiter | undefined, waiter: Waiter): Waiter | undefined {
-  if (head === waiter) return waiter.next
-  for (let each = head; each; each = each.next) {
-    if (each.next === waiter) each.next = waiter.next
-  }
-  return head
 }
