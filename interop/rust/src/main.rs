@@ -12,6 +12,7 @@ mod forge;
 mod frames;
 mod net;
 mod options;
+mod plain;
 mod publisher;
 mod pull;
 mod report;
@@ -100,11 +101,12 @@ async fn command(options: &Options, report: &Report) -> Outcome<()> {
         "pull" => pull::run(options, report).await,
         "forge" => forge::run(options).await,
         "frames" => frames::run(options).await,
+        "quic" => plain::run(options).await,
         "id" => {
             id(options);
             Ok(())
         }
-        _ => Err("serve, pull, forge, frames or id, see README.md".into()),
+        _ => Err("serve, pull, forge, frames, quic or id, see README.md".into()),
     }
 }
 

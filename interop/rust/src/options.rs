@@ -10,6 +10,7 @@ use p2panda_core::{Hash, SigningKey, Topic};
 
 use crate::fail::Outcome;
 use crate::fault::Fault;
+use crate::plain::{Policy, Suite};
 
 pub const LOG_SYNC: &str = "p2panda/log_sync/v1";
 
@@ -33,6 +34,10 @@ pub struct Options {
     pub fault_live: bool,
     pub wait: Duration,
     pub timeout: Duration,
+    pub policy: Policy,
+    pub suite: Suite,
+    pub key_packets: Option<u64>,
+    pub idle: Option<Duration>,
     alpn: Option<Vec<u8>>,
     protocol: String,
 }
@@ -68,6 +73,10 @@ impl Options {
             fault_live: false,
             wait: Duration::from_millis(3_000),
             timeout: Duration::from_millis(60_000),
+            policy: Policy::Accept,
+            suite: Suite::All,
+            key_packets: None,
+            idle: None,
             alpn: None,
             protocol: LOG_SYNC.to_owned(),
         };
@@ -128,6 +137,10 @@ impl Options {
             }
             "--wait-ms" => self.wait = Duration::from_millis(value.parse()?),
             "--timeout-ms" => self.timeout = Duration::from_millis(value.parse()?),
+            "--policy" => self.policy = value.parse()?,
+            "--suite" => self.suite = value.parse()?,
+            "--key-packets" => self.key_packets = Some(value.parse()?),
+            "--idle-ms" => self.idle = Some(Duration::from_millis(value.parse()?)),
             "--alpn" => self.alpn = Some(hex::decode(value)?),
             "--protocol" => self.protocol = value.to_owned(),
             _ => return Err("no such option, see README.md".into()),
@@ -159,13 +172,17 @@ pub fn mixed_alpn(protocol: &str, network_id: &[u8; 32]) -> Vec<u8> {
         .to_vec()
 }
 
-/// `ID@127.0.0.1:PORT`, the id in hex.
+/// `ID@127.0.0.1:PORT`, the id in hex; more addresses after commas.
 pub fn peer(text: &str) -> Outcome<EndpointAddr> {
-    let (id, address) = text
+    let (id, addresses) = text
         .split_once('@')
         .ok_or("a peer is written ID@ADDRESS:PORT")?;
     let id = EndpointId::from_bytes(&bytes32(id)?)?;
-    Ok(EndpointAddr::new(id).with_ip_addr(address.parse()?))
+    let mut peer = EndpointAddr::new(id);
+    for address in addresses.split(',') {
+        peer = peer.with_ip_addr(address.parse()?);
+    }
+    Ok(peer)
 }
 
 fn bytes32(text: &str) -> Outcome<[u8; 32]> {
