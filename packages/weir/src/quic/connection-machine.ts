@@ -19,7 +19,7 @@ import { PacketsOut } from './connection/packets-out.ts'
 import type { Remote } from './connection/path.ts'
 import type { PacketSpace } from './connection/space.ts'
 import { ErrorCode } from './packet/errors.ts'
-import { DATAGRAM_BYTES_MIN, PacketHead } from './packet/header.ts'
+import { PacketHead } from './packet/header.ts'
 import type { Stream } from './streams/streams.ts'
 
 /** A timer this late says that the program stood still, and not that the peer is silent. */
@@ -332,7 +332,8 @@ export class ConnectionMachine implements Disposable {
       current.challengeAt = now + recovery.firstProbeUs(application)
     }
     if (streams.hungry) streams.retry()
-    if (now >= this.#keepAliveAt()) state.pingDue = true
+    // A probe, which goes out even when the window is full of what nobody acknowledges.
+    if (now >= this.#keepAliveAt()) application.probes = 1
     if (heard) this.#lossTimers(now)
   }
 
@@ -383,9 +384,9 @@ export class ConnectionMachine implements Disposable {
   }
 
   #keepAliveAt(): number {
-    const { up, heardAt, application, options, pingDue, idleUs } = this.#state
+    const { up, heardAt, application, options, idleUs } = this.#state
     const { keepAliveMs } = options.limits
-    if (!up || pingDue || keepAliveMs === 0) return NEVER
+    if (!up || application.probes > 0 || keepAliveMs === 0) return NEVER
     const afterUs = Math.min(keepAliveMs * 1000, idleUs / KEEP_ALIVES_PER_IDLE)
     return Math.max(heardAt, application.lastElicitingAt) + afterUs
   }
@@ -394,7 +395,7 @@ export class ConnectionMachine implements Disposable {
     const state = this.#state
     const { initial, handshake, application, keys, paths, streams, recovery } = state
     const { current } = paths
-    const maySend = current.allowance >= DATAGRAM_BYTES_MIN
+    const { maySend } = state
     const silence = maySend ? Math.min(this.#idleAt(), this.#lossAt()) : this.#idleAt()
     let at = Math.max(silence, this.#graceUntil)
     at = Math.min(at, this.#keepAliveAt(), this.#out.pacedUntil)

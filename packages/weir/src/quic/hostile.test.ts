@@ -19,7 +19,7 @@ const STREAM = 0
 
 /** Two ends that are connected and do nothing. */
 function connected(): World {
-  const world = new World(1, CLEAN, toySecurity(), {}, 0)
+  const world = new World({ seed: 1, faults: CLEAN, security: toySecurity(), streams: 0 })
   world.run(() => world.a.up && world.b.up)
   const until = world.now + 100_000
   world.run(() => world.now >= until)

@@ -1,277 +1,115 @@
 /**
- * Two connections in virtual time on a network that loses, doubles, reorders, delays and damages datagrams, by one
- * seed. What a run checks: every byte of every stream arrives once and in order, nobody is stuck, nothing is held at
- * the end.
+ * Two connections in virtual time on a network with faults, by one seed. What a run checks: every byte of every stream
+ * arrives once and in order, nobody is stuck, nothing is held at the end.
  */
 import assert from 'node:assert/strict'
-import { Ledger, planMemory } from '../bounds/index.ts'
+import { Ledger, planMemory, term } from '../bounds/index.ts'
 import { KeyPair } from '../core/index.ts'
-import { type Instant, instant, NEVER, type Random, seededRandom } from '../runtime/index.ts'
+import { Digest } from '../machine/index.ts'
+import { instant, type Random, seededRandom } from '../runtime/index.ts'
 import { transportLimits } from '../transport/index.ts'
 import type { IssuedId } from './connection/connection-ids.ts'
-import type { ConnectionEffects, ConnectionEnd } from './connection/connection-options.ts'
+import type { ConnectionLimits } from './connection/connection-options.ts'
 import { type Remote, sameRemote } from './connection/path.ts'
 import { ConnectionMachine } from './connection-machine.ts'
 import { idKey } from './endpoint/endpoint-machine.ts'
 import { type QuicLimits, quicLimits, quicTerms } from './memory.ts'
 import { writeNumber } from './packet/header.ts'
 import type { QuicSecurity } from './security.ts'
-import type { Stream } from './streams/streams.ts'
+import { type Faults, Network } from './simulation-network.fixture.ts'
+import { Side } from './simulation-side.fixture.ts'
 import { toyKeys } from './toy-keys.fixture.ts'
 import { toySecret } from './toy-tls.fixture.ts'
 
-export interface Faults {
-  /** Of a thousand datagrams. */
-  readonly lost: number
-  readonly doubled: number
-  readonly damaged: number
-  readonly delayUs: number
-  /** Added at random, so that datagrams overtake each other. */
-  readonly jitterUs: number
-}
-
-interface Flight {
-  readonly at: number
-  readonly order: number
-  readonly to: Side
-  readonly bytes: Uint8Array
-  readonly remote: Remote
-}
-
 const PROTOCOL = new Uint8Array(32).fill(7)
-const STREAM_BYTES_MAX = 60_000
+const HOMES = [
+  { host: '10.0.0.1', port: 1 },
+  { host: '10.0.0.2', port: 2 },
+] as const
+export const BUFFER_BYTES = 16_384
 
-/** What one side sends and has received. */
-export class Side implements ConnectionEffects {
-  readonly name: string
-  readonly world: World
-  machine!: ConnectionMachine
-  address: Remote
-  up = false
-  end: ConnectionEnd | undefined
-  /** Streams by id: bytes still to write, and a sum of what was read. */
-  readonly sending = new Map<number, { stream: Stream; left: number; at: number; done: boolean }>()
-  readonly received = new Map<number, { stream: Stream; at: number; done: boolean }>()
-  toOpen: number
-  #changed = true
+const KEYS = [1, 2].map((fill) => KeyPair.fromSeed(new Uint8Array(32).fill(fill)))
 
-  constructor(name: string, world: World, address: Remote, toOpen: number) {
-    this.name = name
-    this.world = world
-    this.address = address
-    this.toOpen = toOpen
-  }
+const messages = (direction: string) =>
+  term({
+    ...{ name: `test.messages-${direction}`, why: 'test', instancesMax: 2, table: 'ring' },
+    ...{ entriesMax: 64, payloadBytesMax: 1 << 20, arena: 'buffers', overflow: 'drop-old' },
+  })
+const MESSAGE_TERMS = { in: messages('in'), out: messages('out') }
 
-  send(bytes: Uint8Array, length: number, remote: Remote): void {
-    this.world.transmit(this, bytes.slice(0, length), remote)
-  }
-
-  established(): void {
-    this.up = this.#changed = true
-  }
-
-  ended(end: ConnectionEnd): void {
-    this.end = end
-  }
-
-  shown(stream: Stream): void {
-    this.received.set(stream.id, { stream, at: 0, done: false })
-    this.#changed = true
-  }
-
-  readable(): void {
-    this.#changed = true
-  }
-
-  writable(): void {
-    this.#changed = true
-  }
-
-  stopped(): void {}
-
-  granted(): void {
-    this.#changed = true
-  }
-
-  gone(): void {}
-
-  /** Opens, writes and reads what it can. */
-  work(now: Instant): void {
-    if (!this.#changed || this.end || !this.up) return
-    this.#changed = false
-    const { machine } = this
-    while (this.toOpen > 0) {
-      const bidi = this.toOpen % 2 === 0
-      const stream = machine.open(bidi)
-      if (!stream) break
-      this.toOpen--
-      const left = this.world.random.below(STREAM_BYTES_MAX)
-      this.sending.set(stream.id, { stream, left, at: 0, done: false })
-      if (bidi) this.received.set(stream.id, { stream, at: 0, done: false })
-    }
-    for (const [id, each] of this.received) {
-      if (each.stream.own || each.stream.accepted) continue
-      machine.accept(each.stream, now, this)
-      if (each.stream.bidi) {
-        const left = this.world.random.below(STREAM_BYTES_MAX / 4)
-        this.sending.set(id, { stream: each.stream, left, at: 0, done: false })
-      }
-    }
-    for (const [id, each] of this.sending) this.#write(id, each)
-    for (const [id, each] of this.received) this.#read(id, each, now)
-  }
-
-  get done(): boolean {
-    if (this.toOpen > 0 || !this.up) return false
-    const all = [...this.sending.values(), ...this.received.values()]
-    return all.length > 0 && all.every((each) => each.done)
-  }
-
-  #write(id: number, each: { stream: Stream; left: number; at: number; done: boolean }): void {
-    while (!each.done && each.left > 0) {
-      const bytes = new Uint8Array(Math.min(each.left, 1 + this.world.random.below(4_000)))
-      for (let at = 0; at < bytes.length; at++) bytes[at] = pattern(this.name, id, each.at + at)
-      const taken = this.machine.write(each.stream, bytes, 0)
-      each.at += taken
-      each.left -= taken
-      if (taken < bytes.length) return
-    }
-    if (each.done) return
-    each.done = true
-    this.machine.finish(each.stream)
-  }
-
-  #read(id: number, each: { stream: Stream; at: number; done: boolean }, now: Instant): void {
-    const other = this.name === 'a' ? 'b' : 'a'
-    while (!each.done) {
-      const bytes = this.machine.read(each.stream, 1 + this.world.random.below(9_000), now, this)
-      if (!bytes) break
-      for (const byte of bytes) {
-        if (byte !== pattern(other, id, each.at)) assert.fail(`${id}: byte ${each.at} is wrong`)
-        each.at++
-      }
-    }
-    if (each.stream.receive!.finished) each.done = true
-  }
+export interface WorldOptions {
+  readonly seed: number
+  readonly faults: Faults
+  readonly security: QuicSecurity
+  readonly limits?: Partial<QuicLimits> & Pick<ConnectionLimits, 'congestion'>
+  /** For each side. */
+  readonly streams?: number
+  readonly streamBytesMax?: number
+  readonly messages?: number
+  readonly givenUp?: number
+  readonly mtuMax?: number
 }
-
-const pattern = (name: string, id: number, at: number): number =>
-  (at * 31 + (at >>> 8) * 7 + id * 13 + name.charCodeAt(0)) & 255
 
 export class World {
   readonly random: Random
-  readonly faults: Faults
   readonly a: Side
   readonly b: Side
   readonly ledger: Ledger
-  readonly #flights: Flight[] = []
+  readonly network: Network<Side>
+  /** Takes the datagrams to b once it was started anew, and knows nothing of the connection. */
+  restarted: ((bytes: Uint8Array, remote: Remote) => Uint8Array | undefined) | undefined
   readonly #routes = new Map<number, Side>()
   readonly #accounts: Disposable[] = []
+  readonly #options: WorldOptions
+  readonly #limits: QuicLimits
+  readonly #terms: ReturnType<typeof quicTerms>
   /** All ids that were made, with their reset tokens. */
   readonly issued: { readonly side: Side; readonly id: IssuedId }[] = []
   now = 1_000_000
   sent = 0
-  #order = 0
   #forged = 0
+  readonly #events: { readonly at: number; readonly run: () => void }[] = []
 
-  constructor(
-    seed: number,
-    faults: Faults,
-    security: QuicSecurity,
-    own: Partial<QuicLimits> = {},
-    streams = 12,
-  ) {
-    this.random = seededRandom(seed)
-    this.faults = faults
-    const limits = quicLimits(transportLimits({ endpointsMax: 2 }), own)
-    const terms = quicTerms(limits)
-    const plan = planMemory(Object.values(terms), { limitBytes: Number.MAX_SAFE_INTEGER })
+  constructor(options: WorldOptions) {
+    this.#options = options
+    this.random = seededRandom(options.seed)
+    this.network = new Network(this.random, options.faults)
+    const { congestion: _, ...own } = options.limits ?? {}
+    this.#limits = quicLimits(transportLimits({ endpointsMax: 2 }), own)
+    this.#terms = quicTerms(this.#limits)
+    const terms = [...Object.values(this.#terms), MESSAGE_TERMS.in, MESSAGE_TERMS.out]
+    const plan = planMemory(terms, { limitBytes: Number.MAX_SAFE_INTEGER })
     this.ledger = new Ledger(plan, { assertLeaks: true })
-    this.a = new Side('a', this, { host: '10.0.0.1', port: 1 }, streams)
-    this.b = new Side('b', this, { host: '10.0.0.2', port: 2 }, streams)
-    const [keysA, keysB] = [1, 2].map((fill) => KeyPair.fromSeed(new Uint8Array(32).fill(fill)))
+    this.a = this.#side('a', HOMES[0])
+    this.b = this.#side('b', HOMES[1])
     const original = this.random.bytes(16)
-    const buffer = new Uint8Array(1500)
-    const make = (side: Side, peer: Side, client: boolean, peerId?: Uint8Array) => {
-      const accounts = {
-        streams: this.#open(terms.streams),
-        receive: this.#open(terms.receive),
-        send: this.#open(terms.send),
-        records: this.#open(terms.records),
-      }
-      const router = this.#router(side)
-      const localId = router.issue()
-      side.machine = new ConnectionMachine(
-        {
-          role: client ? 'client' : 'server',
-          security,
-          tls: (parameters) =>
-            client
-              ? security.client({
-                  keyPair: keysA!,
-                  expected: keysB!.id,
-                  protocol: PROTOCOL,
-                  parameters,
-                })
-              : security.server({ keyPair: keysB!, protocols: [PROTOCOL], parameters }),
-          random: this.random,
-          remote: peer.address,
-          validated: false,
-          router,
-          localId,
-          originalDestination: original,
-          ...(peerId ? { peerId } : {}),
-          limits: { ...limits, congestionWindowBytesMax: limits.connectionSendBytesMax },
-          accounts,
-          buffer,
-        },
-        instant(this.now),
-      )
-      return localId
-    }
-    const id = make(this.a, this.b, true)
-    make(this.b, this.a, false, id.bytes)
+    const buffer = new Uint8Array(BUFFER_BYTES)
+    const id = this.#connect(this.a, this.b.address, original, buffer)
+    this.#connect(this.b, this.a.address, original, buffer, id.bytes)
     this.a.machine.start(instant(this.now), this.a)
   }
 
-  transmit(from: Side, bytes: Uint8Array, remote: Remote): void {
-    this.sent++
-    const to = from === this.a ? this.b : this.a
-    if (!sameRemote(remote, to.address)) return
-    const { lost, doubled, damaged } = this.faults
-    if (this.random.below(1000) < lost) return
-    const copies = this.random.below(1000) < doubled ? 2 : 1
-    for (let copy = 0; copy < copies; copy++) {
-      const flown = bytes.slice()
-      if (this.random.below(1000) < damaged) {
-        flown[this.random.below(flown.length)]! ^= 1 << this.random.below(8)
-      }
-      const delay = this.faults.delayUs + this.random.below(this.faults.jitterUs + 1)
-      const remote = from.address
-      this.#flights.push({ at: this.now + delay, order: this.#order++, to, bytes: flown, remote })
-    }
+  /** Does something when the time has come. */
+  at(time: number, run: () => void): void {
+    this.#events.push({ at: time, run })
+    this.#events.sort((x, y) => x.at - y.at)
   }
 
-  /** Runs until the condition holds or nothing more happens before the deadline. */
-  run(until: () => boolean, deadlineUs = 120_000_000): void {
+  /** Runs until the condition holds; a deadline that passes fails the test. */
+  run(until: () => boolean, deadlineUs = 300_000_000): void {
+    const { a, b, network } = this
     const deadline = this.now + deadlineUs
     while (!until()) {
-      this.#flights.sort((x, y) => x.at - y.at || x.order - y.order)
-      const flight = this.#flights[0]
-      const wakes = [this.a, this.b].map((side) => side.machine.wakeAt)
-      const next = Math.min(flight?.at ?? NEVER, ...wakes)
+      const eventAt = this.#events[0]?.at ?? Number.POSITIVE_INFINITY
+      const next = Math.min(network.nextAt, a.wakeAt, b.wakeAt, eventAt)
       if (next > deadline) assert.fail(`stuck at ${this.now}: ${this.describe()}`)
       this.now = Math.max(this.now, next)
-      const now = instant(this.now)
-      while (this.#flights[0] && this.#flights[0].at <= this.now) {
-        const { to, bytes, remote } = this.#flights.shift()!
-        to.machine.receive(bytes, remote, now, to)
+      while (this.#events[0] && this.#events[0].at <= this.now) this.#events.shift()!.run()
+      for (let flight = network.take(this.now); flight; flight = network.take(this.now)) {
+        flight.to.inbox.push(flight)
       }
-      for (const side of [this.a, this.b]) {
-        side.work(now)
-        if (side.machine.wakeAt <= this.now) side.machine.wake(now, side)
-        else side.machine.flush(now, side)
-      }
+      this.#turn(a)
+      this.#turn(b)
     }
   }
 
@@ -299,6 +137,14 @@ export class World {
     return this.#routes.size
   }
 
+  digest(): string {
+    const digest = new Digest()
+    digest.fold(this.now)
+    digest.fold(this.sent)
+    for (const side of [this.a, this.b]) side.machine.digest(digest.fold)
+    return digest.toString()
+  }
+
   /** Closes both ends and checks that nothing is held. */
   close(): void {
     const now = instant(this.now)
@@ -307,6 +153,78 @@ export class World {
     for (const account of this.#accounts) account[Symbol.dispose]()
     this.ledger.assertEmpty()
     assert.equal(this.#routes.size, 0, 'connection ids are left')
+  }
+
+  /** What a program does in one turn of its event loop: timers, sockets, and then what is due. */
+  #turn(side: Side): void {
+    if (side.stalledUntil > this.now) return
+    const now = instant(this.now)
+    const { machine } = side
+    if (machine.wakeAt <= this.now) machine.wake(now, side)
+    for (const { bytes, remote } of side.inbox) this.#arrive(side, bytes, remote)
+    side.inbox.length = 0
+    side.work(now)
+    if (machine.wakeAt <= this.now) machine.wake(now, side)
+    else machine.flush(now, side)
+  }
+
+  #arrive(side: Side, bytes: Uint8Array, remote: Remote): void {
+    if (side === this.b && this.restarted) {
+      const answer = this.restarted(bytes, remote)
+      if (answer) this.network.send(this.now, this.a, answer, side.address)
+    } else side.machine.receive(bytes, remote, instant(this.now), side)
+  }
+
+  #transmit(from: Side, bytes: Uint8Array, remote: Remote): void {
+    this.sent++
+    const to = from === this.a ? this.b : this.a
+    if (sameRemote(remote, to.address)) this.network.send(this.now, to, bytes, from.address)
+  }
+
+  #side(name: 'a' | 'b', address: Remote): Side {
+    const { streams = 12, streamBytesMax = 60_000, messages = 0, givenUp = 0 } = this.#options
+    return new Side({
+      ...{ name, random: this.random, address, streams, streamBytesMax, messages, givenUp },
+      transmit: (side, bytes, remote) => this.#transmit(side, bytes, remote),
+    })
+  }
+
+  #connect(
+    side: Side,
+    remote: Remote,
+    originalDestination: Uint8Array,
+    buffer: Uint8Array,
+    peerId?: Uint8Array,
+  ): IssuedId {
+    const { security, limits, mtuMax, messages } = this.#options
+    const terms = this.#terms
+    const router = this.#router(side)
+    const localId = router.issue()
+    const own = { ...this.#limits, congestionWindowBytesMax: this.#limits.connectionSendBytesMax }
+    const keys = { protocol: PROTOCOL, expected: KEYS[1]!.id, keyPair: KEYS[0]! }
+    const options = {
+      ...{ security, random: this.random, remote, validated: false, router, localId, buffer },
+      ...(mtuMax ? { mtuMax } : {}),
+      ...(peerId ? { peerId } : {}),
+      role: peerId ? ('server' as const) : ('client' as const),
+      originalDestination,
+      tls: (parameters: Uint8Array) =>
+        peerId
+          ? security.server({ keyPair: KEYS[1]!, protocols: [PROTOCOL], parameters })
+          : security.client({ ...keys, parameters }),
+      limits: limits?.congestion ? { ...own, congestion: limits.congestion } : own,
+      accounts: {
+        streams: this.#open(terms.streams),
+        receive: this.#open(terms.receive),
+        send: this.#open(terms.send),
+        records: this.#open(terms.records),
+        ...(messages
+          ? { datagrams: { in: this.#open(MESSAGE_TERMS.in), out: this.#open(MESSAGE_TERMS.out) } }
+          : {}),
+      },
+    }
+    side.machine = new ConnectionMachine(options, instant(this.now))
+    return localId
   }
 
   #open(term: Parameters<Ledger['require']>[0]) {

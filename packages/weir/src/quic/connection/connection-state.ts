@@ -36,6 +36,8 @@ export interface Ending {
 
 const NOTHING = new Uint8Array(0)
 const ALERT_NO_PROTOCOL = 120
+/** The least datagram that is good for something: one with a challenge. */
+export const LATE_BYTES_MIN = 48
 /** What any Ethernet carries. */
 const RECEIVED_BYTES_MAX = 1_500
 
@@ -127,6 +129,12 @@ export class ConnectionState implements TlsEffects {
   spaceOf(level: Level): PacketSpace {
     if (level === 'initial') return this.initial
     return level === 'handshake' ? this.handshake : this.application
+  }
+
+  /** Whether the proof of the peer's address, or what came from there, allows a datagram. */
+  get maySend(): boolean {
+    // Datagrams of a handshake are whole; later a few bytes may be all that an address is allowed.
+    return this.paths.current.allowance >= (this.confirmed ? LATE_BYTES_MIN : DATAGRAM_BYTES_MIN)
   }
 
   /** The peer broke a rule, or we cannot go on. */

@@ -16,7 +16,6 @@ export function controlDue(state: ConnectionState): boolean {
     state.handshakeDoneDue ||
     state.pingDue ||
     state.pathResponse !== undefined ||
-    state.paths.current.challengeDue ||
     state.remoteIds.retireDue >= 0 ||
     state.localIds.due() !== undefined ||
     state.datagrams?.pending === true
@@ -26,7 +25,7 @@ export function controlDue(state: ConnectionState): boolean {
 /** @returns whether the datagram must be padded: it proves that the path carries what QUIC needs. */
 export function writeControl(state: ConnectionState, packet: PacketWriter): boolean {
   const { bytes } = packet
-  const padded = writePathFrames(state, packet)
+  const padded = writePathResponse(state, packet)
   if (state.handshakeDoneDue && packet.fits(CONTROL_ROOM)) {
     bytes[packet.at] = FrameType.handshakeDone
     packet.wrote(packet.at + 1, Ref.handshakeDone)
@@ -47,22 +46,12 @@ export function writeControl(state: ConnectionState, packet: PacketWriter): bool
   return padded
 }
 
-function writePathFrames(state: ConnectionState, packet: PacketWriter): boolean {
-  const { current } = state.paths
-  const { bytes } = packet
-  let wrote = false
+function writePathResponse(state: ConnectionState, packet: PacketWriter): boolean {
+  const { pathResponse, pathResponseTo, paths } = state
+  if (!pathResponse || !pathResponseTo || !packet.fits(CONTROL_ROOM)) return false
   // An answer goes back on the path that the challenge came on (RFC 9000 section 8.2.2).
-  const to = state.pathResponseTo
-  if (state.pathResponse && to && sameRemote(to, current.remote) && packet.fits(CONTROL_ROOM)) {
-    packet.wroteOnce(writePath(bytes, packet.at, FrameType.pathResponse, state.pathResponse))
-    state.pathResponse = state.pathResponseTo = undefined
-    wrote = true
-  }
-  if (current.challengeDue && current.challenge && packet.fits(CONTROL_ROOM)) {
-    packet.wroteOnce(writePath(bytes, packet.at, FrameType.pathChallenge, current.challenge))
-    current.challengeDue = false
-    current.challengeAt = state.now + state.recovery.firstProbeUs(state.application)
-    wrote = true
-  }
-  return wrote
+  if (!sameRemote(pathResponseTo, paths.current.remote)) return false
+  packet.wroteOnce(writePath(packet.bytes, packet.at, FrameType.pathResponse, pathResponse))
+  state.pathResponse = state.pathResponseTo = undefined
+  return true
 }

@@ -42,13 +42,15 @@ export class FramesIn implements FrameSink, RefSink {
   }
 
   ackEnd(): Violation | undefined {
-    const { recovery, now } = this.#state
+    const { recovery, now, client } = this.#state
     if (this.#ackFault) {
       return violation(ErrorCode.protocolViolation, 'acknowledges a number that was left out')
     }
     // Who acknowledges a packet of the handshake has proved the address of both (RFC 9002 section 6.2.2.1).
     if (this.space.level === 'handshake') recovery.peerValidated = true
     recovery.ackEnd(this.space, this.#ackLargest, this.#ackDelay, now, this)
+    // A server that acknowledges 1-RTT packets has our Finished (RFC 9001 section 4.1.2).
+    if (client && this.space.level === 'application') this.#state.confirm()
     return undefined
   }
 

@@ -23,10 +23,10 @@ import {
 import { packetNumberLength } from '../packet/numbers.ts'
 import { writeVarint2 } from '../packet/varint.ts'
 import { Ref } from '../recovery/sent-packets.ts'
-import type { ConnectionState, Ending } from './connection-state.ts'
+import { type ConnectionState, type Ending, LATE_BYTES_MIN } from './connection-state.ts'
 import { controlDue, writeControl } from './control-frames.ts'
 import { PacketWriter } from './packet-writer.ts'
-import { type Remote, sameRemote } from './path.ts'
+import { type Path, type Remote, sameRemote } from './path.ts'
 import type { PacketSpace } from './space.ts'
 
 const NOTHING = new Uint8Array(0)
@@ -35,10 +35,10 @@ const FLUSH_DATAGRAMS_MAX = 128
 const SKIP_ONE_OF = 1024
 /** So many acknowledgements in a row, and the peer is asked for one, so that the ranges to report stay few. */
 const LONE_ACKS_MAX = 32
-const PATH_DATAGRAM_MIN = 64
 /** The least packet of a short header around a message: type, id, number, tag. */
 const SHORT_OVERHEAD = 1 + 4 + TAG_BYTES
 const REASON_BYTES_MAX = 256
+const ANSWERED_BYTES_MIN = 43
 
 /** What a packet of a space would be for. */
 const NO = 0
@@ -131,8 +131,8 @@ export class PacketsOut {
   /** @returns the length of the datagram in the buffer, 0 when nothing is due or allowed. */
   #datagram(): number {
     const state = this.#state
-    const { initial, handshake, application, paths } = state
-    if (paths.current.allowance < DATAGRAM_BYTES_MIN) return 0
+    const { initial, handshake, application } = state
+    if (!state.maySend) return 0
     const wantsInitial = this.#wants(initial)
     const wantsHandshake = this.#wants(handshake)
     const wantsApplication = this.#wants(application)
@@ -189,22 +189,27 @@ export class PacketsOut {
   #limit(space: PacketSpace, at: number): number {
     const { application, recovery, paths } = this.#state
     // What is to find out whether anything arrives must not depend on how much may.
+    const { allowance, validated } = paths.current
+    if (!validated) return Math.min(allowance, DATAGRAM_BYTES_MIN)
     const large = space === application && at === 0 && space.probes === 0
-    return large && paths.current.validated ? recovery.mtu.current : DATAGRAM_BYTES_MIN
+    return large ? recovery.mtu.current : DATAGRAM_BYTES_MIN
   }
 
   /** Adds a packet at `at`. @returns where it ends, or `at` when it would be empty. */
   #build(space: PacketSpace, at: number, wanted: number, pad: boolean): number {
     const { recovery, application } = this.#state
     const packet = this.#packet
-    const begun = this.#begin(space, at, this.#limit(space, at))
+    const limit = this.#limit(space, at)
+    const begun = this.#begin(space, at, limit)
     if (begun < 0) return at
     const start = packet.at
     let padTo = pad ? DATAGRAM_BYTES_MIN : 0
     if (space.unacknowledged > 0) this.#ack(space, wanted === ELICIT)
     if (wanted === ELICIT) {
       this.#crypto(space)
-      if (space === application && this.#applicationFrames()) padTo = DATAGRAM_BYTES_MIN
+      if (space === application && this.#applicationFrames()) {
+        padTo = Math.min(DATAGRAM_BYTES_MIN, limit)
+      }
       if (space.probes > 0) {
         space.probes--
         this.#ping()
@@ -262,8 +267,10 @@ export class PacketsOut {
           numberLength,
         )
     const headEnd = start + headSize
-    // The header protection takes its sample four bytes after the number begins.
-    const least = Math.max(headEnd + 4 - numberLength, padTo - TAG_BYTES)
+    // The header protection takes its sample four bytes after the number begins, and what is to be answered is long
+    // enough to be answered by a reset (RFC 9000 section 10.3).
+    const shortest = application && packet.eliciting ? start + ANSWERED_BYTES_MIN : 0
+    const least = Math.max(headEnd + 4 - numberLength, Math.max(padTo, shortest) - TAG_BYTES)
     if (packet.at < least) {
       bytes.fill(FrameType.padding, packet.at, least)
       packet.at = least
@@ -356,7 +363,7 @@ export class PacketsOut {
     packet.wroteOnce(packet.at + 1)
   }
 
-  /** Challenges and answers on paths that are not the one in use. */
+  /** Challenges, which no window holds back, and answers on paths that are not the one in use. */
   #otherPaths(): void {
     const state = this.#state
     const { pathResponse, pathResponseTo, pathResponseRoom, paths } = state
@@ -364,22 +371,33 @@ export class PacketsOut {
       state.pathResponse = state.pathResponseTo = undefined
       this.#onPath(pathResponseTo, FrameType.pathResponse, pathResponse, pathResponseRoom)
     }
-    const { previous } = paths
-    if (!previous?.challengeDue || !previous.challenge) return
-    previous.challengeDue = false
-    const { remote, challenge } = previous
-    this.#onPath(remote, FrameType.pathChallenge, challenge, DATAGRAM_BYTES_MIN)
+    const { previous, current } = paths
+    if (current.challengeDue) this.#challenge(current)
+    if (previous?.challengeDue) this.#challenge(previous)
   }
 
-  #onPath(to: Remote, type: number, data: Uint8Array, bytesMax: number): void {
+  #challenge(path: Path): void {
+    const { now, recovery, application } = this.#state
+    const { remote, challenge, allowance } = path
+    if (allowance < LATE_BYTES_MIN) return
+    path.challengeDue = false
+    path.challengeAt = path.validated
+      ? Number.POSITIVE_INFINITY
+      : now + recovery.firstProbeUs(application)
+    path.sent += this.#onPath(remote, FrameType.pathChallenge, challenge!, allowance)
+  }
+
+  /** One packet with this frame alone. @returns its length. */
+  #onPath(to: Remote, type: number, data: Uint8Array, bytesMax: number): number {
     const { application, effects } = this.#state
     const packet = this.#packet
-    if (bytesMax < PATH_DATAGRAM_MIN || !application.sent.hasRoom()) return
+    if (bytesMax < LATE_BYTES_MIN || !application.sent.hasRoom()) return 0
     const begun = this.#begin(application, 0, DATAGRAM_BYTES_MIN)
-    if (begun < 0) return
+    if (begun < 0) return 0
     packet.wroteOnce(writePath(packet.bytes, packet.at, type, data))
     const end = this.#seal(application, 0, begun, Math.min(bytesMax, DATAGRAM_BYTES_MIN))
     effects!.send(packet.bytes, end, to)
+    return end
   }
 
   /** One packet of padding that finds out whether the path carries more. */

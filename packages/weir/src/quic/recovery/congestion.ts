@@ -11,8 +11,9 @@ export interface CongestionController {
   readonly slowStart: boolean
   /** What was sent up to here says nothing about the window as it is now. */
   readonly recoveryFrom: number
-  /** The size of datagrams, which path MTU discovery changes. */
-  datagramBytes: number
+  readonly datagramBytes: number
+  /** Path MTU discovery has changed the size of datagrams. */
+  resize(datagramBytes: number): void
   /**
    * Bytes that were sent after `recoveryFrom` have arrived.
    *
@@ -68,6 +69,12 @@ export class NewReno implements CongestionController {
   persistent(): void {
     this.window = leastWindow(this.datagramBytes)
     this.recoveryFrom = Number.NEGATIVE_INFINITY
+  }
+
+  resize(datagramBytes: number): void {
+    this.datagramBytes = datagramBytes
+    // A window in which no datagram fits would never grow again.
+    this.window = Math.max(this.window, leastWindow(datagramBytes))
   }
 
   reset(): void {

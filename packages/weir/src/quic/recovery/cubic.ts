@@ -83,6 +83,12 @@ export class Cubic implements CongestionController {
     this.#most = this.#prior = 0
   }
 
+  resize(datagramBytes: number): void {
+    this.datagramBytes = datagramBytes
+    // A window in which no datagram fits would never grow again.
+    this.window = Math.max(this.window, leastWindow(datagramBytes))
+  }
+
   reset(): void {
     this.persistent()
     this.window = initialWindow(this.datagramBytes)

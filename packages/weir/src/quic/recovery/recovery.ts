@@ -183,7 +183,8 @@ export class Recovery {
 
   /** The size of datagrams has changed. */
   resize(): void {
-    this.congestion.datagramBytes = this.#pacer.datagramBytes = this.mtu.current
+    this.congestion.resize(this.mtu.current)
+    this.#pacer.datagramBytes = this.mtu.current
   }
 
   /** The keys of a space go, with all that is in flight. */
