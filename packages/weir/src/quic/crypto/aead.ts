@@ -1,10 +1,14 @@
 /**
- * The two AEADs of node:crypto (RFC 5116) on a buffer of the caller: what is sealed or opened stays where it lies.
+ * The two AEADs of QUIC (RFC 5116) on a buffer of the caller: what is sealed or opened stays where it lies.
  *
- * Memory: nothing is kept. The object of node:crypto lives as long as one call, because it has no way to be used again.
+ * AES-128-GCM is that of node:crypto, whose objects live as long as one call, because they have no way to be used again.
+ * ChaCha20-Poly1305 is `chacha-poly`, or node:crypto for packets that are longer than it takes.
+ *
+ * Memory: that of `chacha-poly`, from the first use on.
  */
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import type { Suite } from '../contract.ts'
+import { ASSOCIATED_BYTES_MAX, ChachaPoly, TEXT_BYTES_MAX } from './chacha-poly.ts'
 
 export const TAG_BYTES = 16
 export const NONCE_BYTES = 12
@@ -18,23 +22,26 @@ export function keyBytesOf(suite: Suite): number {
 }
 
 const withTag = Object.freeze({ authTagLength: TAG_BYTES })
+let made: ChachaPoly | 'none' | undefined
 
 /** Seals [plainAt, plainEnd) and writes the tag after it; [start, plainAt) is what is authenticated with it. */
 export function sealInPlace(
   suite: Suite,
   key: Uint8Array,
+  keyAt: number,
   nonce: Uint8Array,
   buffer: Uint8Array,
   start: number,
   plainAt: number,
   plainEnd: number,
 ): void {
+  const chacha = chachaFor(suite, plainAt - start, plainEnd - plainAt)
+  if (chacha) return chacha.seal(key, keyAt, nonce, buffer, start, plainAt, plainEnd)
   const cipher =
     suite === AES_128_GCM
-      ? createCipheriv('aes-128-gcm', key, nonce)
-      : createCipheriv('chacha20-poly1305', key, nonce, withTag)
-  const associated = buffer.subarray(start, plainAt)
-  cipher.setAAD(associated, { plaintextLength: plainEnd - plainAt })
+      ? createCipheriv('aes-128-gcm', key.subarray(keyAt, keyAt + 16), nonce)
+      : createCipheriv('chacha20-poly1305', key.subarray(keyAt, keyAt + 32), nonce, withTag)
+  cipher.setAAD(buffer.subarray(start, plainAt))
   const sealed = cipher.update(buffer.subarray(plainAt, plainEnd))
   cipher.final()
   buffer.set(sealed, plainAt)
@@ -49,23 +56,32 @@ export function sealInPlace(
 export function openInPlace(
   suite: Suite,
   key: Uint8Array,
+  keyAt: number,
   nonce: Uint8Array,
   buffer: Uint8Array,
   start: number,
   sealedAt: number,
   tagAt: number,
 ): boolean {
+  const chacha = chachaFor(suite, sealedAt - start, tagAt - sealedAt)
+  if (chacha) return chacha.open(key, keyAt, nonce, buffer, start, sealedAt, tagAt)
   const decipher =
     suite === AES_128_GCM
-      ? createDecipheriv('aes-128-gcm', key, nonce, withTag)
-      : createDecipheriv('chacha20-poly1305', key, nonce, withTag)
-  const associated = buffer.subarray(start, sealedAt)
-  decipher.setAAD(associated, { plaintextLength: tagAt - sealedAt })
+      ? createDecipheriv('aes-128-gcm', key.subarray(keyAt, keyAt + 16), nonce, withTag)
+      : createDecipheriv('chacha20-poly1305', key.subarray(keyAt, keyAt + 32), nonce, withTag)
+  decipher.setAAD(buffer.subarray(start, sealedAt))
   decipher.setAuthTag(buffer.subarray(tagAt, tagAt + TAG_BYTES))
   const plain = decipher.update(buffer.subarray(sealedAt, tagAt))
   if (!isAuthentic(decipher)) return false
   buffer.set(plain, sealedAt)
   return true
+}
+
+function chachaFor(suite: Suite, associated: number, text: number): ChachaPoly | undefined {
+  if (suite !== CHACHA20_POLY1305) return
+  if (associated > ASSOCIATED_BYTES_MAX || text > TEXT_BYTES_MAX) return
+  made ??= ChachaPoly.make() ?? 'none'
+  return made === 'none' ? undefined : made
 }
 
 function isAuthentic(decipher: { final(): Uint8Array }): boolean {

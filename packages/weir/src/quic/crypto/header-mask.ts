@@ -42,13 +42,19 @@ export class AesHeaderMask implements Disposable {
     return this.#cipher.update(bytes.subarray(offset, offset + SAMPLE_BYTES))
   }
 
+  /** For tests. */
+  get hasCipher(): boolean {
+    return this.#cipher !== undefined
+  }
+
   [Symbol.dispose](): void {
     if (this.#slot >= 0) slots[this.#slot] = undefined
     this.#leave()
   }
 
   #take(key: Uint8Array): Cipheriv {
-    slots[hand]?.#leave()
+    const oldest = slots[hand]
+    if (oldest) oldest.#leave()
     slots[hand] = this
     this.#slot = hand
     hand = (hand + 1) % MASK_CIPHERS_MAX

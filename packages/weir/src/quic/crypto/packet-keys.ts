@@ -88,7 +88,7 @@ class NativePacketKeys implements PacketKeys {
     assert(end <= buffer.length, 'a packet is sealed without room for its tag')
     assert(numberAt + 4 + SAMPLE_BYTES <= end, 'a packet is too short for its header protection')
     this.#setNonce(packetNumber)
-    sealInPlace(this.suite, this.#key(), nonce, buffer, start, headerEnd, plainEnd)
+    sealInPlace(this.suite, this.#material, KEY_AT, nonce, buffer, start, headerEnd, plainEnd)
     const mask = this.#mask(buffer, numberAt + 4)
     buffer[start]! ^= mask[0]! & headerBits(buffer[start]!)
     for (let at = 0; at < packetNumberLength; at++) buffer[numberAt + at]! ^= mask[1 + at]!
@@ -119,7 +119,8 @@ class NativePacketKeys implements PacketKeys {
     if (plainEnd < headerEnd) return -1
     const authentic = openInPlace(
       this.suite,
-      this.#key(),
+      this.#material,
+      KEY_AT,
       nonce,
       buffer,
       start,
@@ -144,10 +145,6 @@ class NativePacketKeys implements PacketKeys {
     this.#disposed = true
     this.#aesMask?.[Symbol.dispose]()
     this.#material.fill(0)
-  }
-
-  #key(): Uint8Array {
-    return this.#material.subarray(KEY_AT, this.#headerKeyAt)
   }
 
   #mask(bytes: Uint8Array, offset: number): Uint8Array {

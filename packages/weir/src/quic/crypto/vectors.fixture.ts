@@ -52,6 +52,15 @@ export interface AeadCase {
 /** RFC 8439 section 2.8.2 and appendix A.5. */
 export const chachaCases = (): readonly AeadCase[] => all.rfc8439.aead.map(bytesOf)
 
+export interface PolyCase {
+  readonly key: Uint8Array
+  readonly message: Uint8Array
+  readonly tag: Uint8Array
+}
+
+/** Those of RFC 8439 appendix A.3 whose messages are whole blocks: the carries and the last reduction. */
+export const polyCases = (): readonly PolyCase[] => all.rfc8439.poly.map(bytesOf)
+
 /** Case 4 of the specification of GCM. */
 export const gcmCases = (): readonly AeadCase[] => all.gcm.map(bytesOf)
 
