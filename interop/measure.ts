@@ -1,5 +1,6 @@
 /**
- * `npm run interop -- --measure`: figures of Weir with a Rust peer over the iroh binding, on loopback.
+ * `npm run interop -- --measure`: figures of Weir with a Rust peer on loopback, over its own QUIC and over
+ * the iroh binding in turns.
  *
  * Each runs in a process of its own, so that the peak is its own. Figures are for reading; nothing fails because of
  * them.
@@ -10,7 +11,7 @@ import { idHex } from 'weir-mesh/core'
 import { Counters, Scope } from 'weir-mesh/runtime'
 import type { StoredOperation } from 'weir-mesh/store'
 import { RustPeer } from './rust-peer.ts'
-import { madeAt, nowMicros, peerArgument, planWeir, RUST, until, WeirPeer } from './weir-peer.ts'
+import { madeAt, nowMicros, peerArgument, planWeir, RUST, TRANSPORT, until, WeirPeer } from './weir-peer.ts'
 
 const OPERATIONS = 10_000
 const LIVE = 300
@@ -30,17 +31,23 @@ if (chosen === undefined) runAll()
 else {
   const figure = await MEASURES[chosen]!()
   const peak = (process.resourceUsage().maxRSS / 1024).toFixed(0)
-  console.log(`${chosen}: ${figure}; Weir process peak ${peak} MiB`)
+  console.log(`${TRANSPORT}: ${chosen}: ${figure}; Weir process peak ${peak} MiB`)
 }
 
 function runAll(): void {
   for (const name of Object.keys(MEASURES)) {
-    const { status } = spawnSync(
-      process.execPath,
-      ['--conditions=weir-source', '--expose-gc', import.meta.filename, name],
-      { stdio: 'inherit', timeout: 120_000 },
-    )
-    if (status !== 0) process.exitCode = 1
+    for (const transport of ['quic', 'iroh']) {
+      const { status } = spawnSync(
+        process.execPath,
+        ['--conditions=weir-source', '--expose-gc', import.meta.filename, name],
+        {
+          stdio: 'inherit',
+          timeout: 120_000,
+          env: { ...process.env, WEIR_INTEROP_TRANSPORT: transport },
+        },
+      )
+      if (status !== 0) process.exitCode = 1
+    }
   }
 }
 

@@ -5,7 +5,8 @@
  *     npm run interop -- --require   fails when something cannot be tried
  *     npm run interop -- --measure   prints figures with the Rust peer instead of running tests
  *
- * Builds the Rust peer with cargo and runs the tests against it; installs the official Kubernetes client into a folder
+ * Builds the Rust peer with cargo and runs the tests against it, those of sync over the binding and those of Weir's own
+ * QUIC; runs what takes long with the binding for Node; installs the official Kubernetes client into a folder
  * of its own, outside the workspace, and runs the tests against that.
  */
 import { spawnSync } from 'node:child_process'
@@ -30,11 +31,16 @@ const RUST_TESTS = Object.freeze([
   'rust-sessions.test.ts',
   'rust-faults.test.ts',
   'rust-refuses.test.ts',
+  join('quic', 'rust.test.ts'),
 ])
+/** Weir's own QUIC with the iroh binding, which needs no cargo; the short part is in `npm test`. */
+const BINDING_TESTS = Object.freeze([join('quic', 'binding-long.test.ts')])
 
 async function run(): Promise<number> {
   const rust = await againstRust()
   if (rust !== 0 || values.measure) return rust
+  const binding = await test(BINDING_TESTS, { ...process.env, WEIR_INTEROP_LONG: '1' })
+  if (binding !== 0) return binding
   return againstKubernetes()
 }
 

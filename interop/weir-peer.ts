@@ -1,6 +1,6 @@
 /**
- * A Weir node with one topic over the iroh binding, made of the parts that `Node` is made of, so that tests can set
- * every limit and look at every counter.
+ * A Weir node with one topic over its own QUIC, made of the parts that `Node` is made of, so that tests can set every
+ * limit and look at every counter. `WEIR_INTEROP_TRANSPORT=iroh` takes the binding instead.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -49,9 +49,16 @@ import {
   topicStreamPolicy,
   verifyOnPool,
 } from 'weir-mesh/sync'
-import type { Address, Endpoint } from 'weir-mesh/transport'
-import { transport as iroh } from 'weir-mesh-iroh'
+import {
+  type Address,
+  type Endpoint,
+  loadTransport,
+  type PlannedTransport,
+} from 'weir-mesh/transport'
 import type { RustPeer } from './rust-peer.ts'
+
+export const TRANSPORT = process.env['WEIR_INTEROP_TRANSPORT'] === 'iroh' ? 'iroh' : 'quic'
+const loaded = await loadTransport(TRANSPORT)
 
 /** Network of the tests; the Rust peers get it as `--network-id`. */
 export const NETWORK: Hash = networkId('weir-interop')
@@ -73,7 +80,7 @@ export interface WeirPlan {
   readonly sync: ReturnType<typeof syncTerms>
   readonly memory: ReturnType<typeof memoryStoreTerms>
   readonly sqlite: ReturnType<typeof sqliteStoreTerms>
-  readonly transport: ReturnType<typeof iroh.plan>
+  readonly transport: PlannedTransport
 }
 
 export function planWeir(given: Partial<SyncLimits> = {}): WeirPlan {
@@ -82,7 +89,7 @@ export function planWeir(given: Partial<SyncLimits> = {}): WeirPlan {
   const sync = syncTerms(limits)
   const memory = memoryStoreTerms()
   const sqlite = sqliteStoreTerms()
-  const transport = iroh.plan()
+  const transport = loaded.plan()
   const terms = [core, sync, memory, sqlite].flatMap((set): Term[] => Object.values(set))
   return { limits, terms: [...terms, ...transport.terms], core, sync, memory, sqlite, transport }
 }

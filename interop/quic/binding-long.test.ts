@@ -1,11 +1,12 @@
 /** Weir's own QUIC with the iroh binding for Node: what takes too long for every run. `npm run interop` runs it. */
 import { idleTests } from './idle.suite.ts'
 import { lossTests } from './network.suite.ts'
-import { BINDING, LONG } from './sides.ts'
+import { BINDING, LONG, sharedPeer } from './sides.ts'
 import { bulkTests } from './streams.suite.ts'
 
 const kind = { ...BINDING, skip: LONG }
 const stillThere = idleTests(kind)
-bulkTests(kind, 64)
-lossTests(kind, { light: 2, heavy: 1 })
+const peer = sharedPeer(kind)
+bulkTests(kind, peer, 64)
+lossTests(kind, peer, { light: 2, heavy: 1 })
 stillThere()

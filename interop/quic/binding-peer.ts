@@ -29,6 +29,7 @@ const STOP = 'stop'
 const { values } = parseArgs({
   options: {
     alpn: { type: 'string', default: '' },
+    bind: { type: 'string', default: '127.0.0.1:0' },
     policy: { type: 'string', default: 'accept' },
     'timeout-ms': { type: 'string', default: '60000' },
   },
@@ -69,12 +70,17 @@ function serve(native: NativeConnection, outbound: boolean): void {
   const remote = native.remoteId().toString()
   event('connected', { conn, outbound, remote, alpn: toHex(fromNative(native.alpn())) })
   const quiet = () => {}
+  echoDatagrams(native).catch(quiet)
   swallowAll(conn, native).catch(quiet)
   echoAll(conn, native).catch(quiet)
   native.closed().then((text) => {
     connections.delete(conn)
     event('closed', { conn, end: endOf(text) })
   }, quiet)
+}
+
+async function echoDatagrams(native: NativeConnection): Promise<void> {
+  for (;;) native.sendDatagram(await native.readDatagram())
 }
 
 async function swallowAll(conn: number, native: NativeConnection): Promise<void> {
@@ -200,10 +206,12 @@ async function main(): Promise<void> {
   presetMinimal(builder)
   builder.relayMode(RelayMode.disabled())
   builder.alpns([toNative(fromHex(values.alpn))])
+  // It opens a socket of each family whatever it is told.
   builder.bindAddr('127.0.0.1:0')
   builder.bindAddr('[::1]:0')
   const endpoint = await builder.bind()
-  const addr = endpoint.boundSockets().find((each) => !each.startsWith('['))
+  const six = values.bind.startsWith('[')
+  const addr = endpoint.boundSockets().find((each) => each.startsWith('[') === six)
   event('ready', { id: endpoint.id().toString(), addr })
   const late = setTimeout(() => process.exit(3), Number(values['timeout-ms']))
   const accept = async () => {

@@ -3,18 +3,18 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { isWeirError } from 'weir-mesh/runtime'
 import { StreamError } from 'weir-mesh/transport'
-import { connect, connectedTo, type Kind, ROLES, type Role, sharedPeer } from './sides.ts'
-import { UdpProxy } from './udp-proxy.ts'
+import type { QuicPeer } from './peer.ts'
 import {
-  assertSame,
-  echo,
-  PROTOCOL,
-  PROTOCOL_HEX,
-  receive,
-  send,
-  talk,
-  withWeir,
-} from './weir-end.ts'
+  connect,
+  connectedTo,
+  type Kind,
+  type Pair,
+  ROLES,
+  type Role,
+  type SharedPeer,
+} from './sides.ts'
+import { UdpProxy } from './udp-proxy.ts'
+import { assertSame, echo, PROTOCOL, receive, send, talk, withWeir } from './weir-end.ts'
 
 const SUITES = Object.freeze([
   [0x1301, 'AES-128-GCM'],
@@ -22,8 +22,7 @@ const SUITES = Object.freeze([
 ] as const)
 const REFUSED = 2
 
-export function handshakeTests(kind: Kind): void {
-  const shared = sharedPeer(kind, { alpn: PROTOCOL_HEX })
+export function handshakeTests(kind: Kind, shared: SharedPeer): void {
   const { skip } = kind
   const check = (
     what: string,
@@ -39,12 +38,13 @@ export function handshakeTests(kind: Kind): void {
     check(`${name}, streams of both kinds, both ways`, (role) =>
       withWeir({ suite }, async (weir) => {
         const peer = shared()
-        const { connection, conn } = await connect(role, weir, peer)
+        const pair = await connect(role, weir, peer)
+        const { connection, conn } = pair
         assert.deepEqual(weir.tap.suites, [suite, suite])
         assert.deepEqual(connection.nodeId, peer.nodeId)
         assert.deepEqual(connection.protocol, PROTOCOL)
         assert.equal(connection.outbound, role === 'dials')
-        await streamsBothWays(kind, peer, connection, conn)
+        await streamsBothWays(kind, peer, pair)
         connection.close()
         await peer.take('closed', (line) => line.conn === conn)
       }),
@@ -194,13 +194,10 @@ export function handshakeTests(kind: Kind): void {
   )
 }
 
-type PeerOf = ReturnType<ReturnType<typeof sharedPeer>>
-
 async function streamsBothWays(
   kind: Kind,
-  peer: PeerOf,
-  connection: Awaited<ReturnType<typeof connect>>['connection'],
-  conn: number,
+  peer: QuicPeer,
+  { connection, conn }: Pair,
 ): Promise<void> {
   const bytes = kind.precise ? 300_000 : 100_000
   const sent = await send(connection, bytes)

@@ -1,23 +1,19 @@
 /** Over a network that loses, doubles and reorders, and gives the client another address under way. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { connect, type Kind, ROLES, type Role, sharedPeer } from './sides.ts'
+import { connect, type Kind, type Pair, ROLES, type Role, type SharedPeer } from './sides.ts'
 import { exchange } from './streams.suite.ts'
 import { UdpProxy, type Weather } from './udp-proxy.ts'
-import { echo, PROTOCOL_HEX, receive, statsOf, talk, withWeir } from './weir-end.ts'
+import { echo, receive, statsOf, talk, type Weir, withWeir } from './weir-end.ts'
 
 const MIB = 1024 * 1024
 
 /** A peer and an endpoint of ours with a bad network in between. */
 async function through(
   role: Role,
-  shared: ReturnType<typeof sharedPeer>,
+  shared: SharedPeer,
   weather: Weather,
-  run: (
-    pair: Awaited<ReturnType<typeof connect>>,
-    proxy: UdpProxy,
-    weir: Parameters<Parameters<typeof withWeir>[1]>[0],
-  ) => Promise<void>,
+  run: (pair: Pair, proxy: UdpProxy, weir: Weir) => Promise<void>,
 ): Promise<void> {
   await withWeir({}, async (weir) => {
     weir.tap.quiet()
@@ -27,8 +23,11 @@ async function through(
   })
 }
 
-export function lossTests(kind: Kind, bytes: { readonly light: number; readonly heavy: number }) {
-  const shared = sharedPeer(kind, { alpn: PROTOCOL_HEX })
+export function lossTests(
+  kind: Kind,
+  shared: SharedPeer,
+  bytes: { readonly light: number; readonly heavy: number },
+): void {
   const options = { skip: kind.skip, timeout: 120_000 }
   for (const role of ROLES) {
     for (const percent of [1, 5] as const) {
@@ -51,8 +50,7 @@ export function lossTests(kind: Kind, bytes: { readonly light: number; readonly 
   }
 }
 
-export function moveTests(kind: Kind): void {
-  const shared = sharedPeer(kind, { alpn: PROTOCOL_HEX })
+export function moveTests(kind: Kind, shared: SharedPeer): void {
   const options = { skip: kind.skip, timeout: 60_000 }
   for (const role of ROLES) {
     const client = role === 'dials' ? 'we get' : 'the peer gets'

@@ -5,7 +5,7 @@ import type { NodeId } from 'weir-mesh/core'
 import type { Address, Connection } from 'weir-mesh/transport'
 import { SKIPPED } from '../rust-peer.ts'
 import { type PeerLine, QuicPeer, type Start, startBinding, startRust } from './peer.ts'
-import type { Weir } from './weir-end.ts'
+import { PROTOCOL_HEX, type Weir } from './weir-end.ts'
 
 export interface Kind {
   readonly name: string
@@ -37,11 +37,15 @@ export const LONG: string | false =
 export type Role = 'dials' | 'is dialled'
 export const ROLES: readonly Role[] = Object.freeze(['dials', 'is dialled'])
 
+/** Gives the peer while the tests run. */
+export type SharedPeer = () => QuicPeer
+
 /** One peer for all tests of a file, there while they run. */
-export function sharedPeer(kind: Kind, options: Readonly<Record<string, string>>): () => QuicPeer {
+export function sharedPeer(kind: Kind, options: Readonly<Record<string, string>> = {}): SharedPeer {
   let peer: QuicPeer | undefined
   before(async () => {
-    if (kind.skip === false) peer = await QuicPeer.start(kind.start, options)
+    if (kind.skip !== false) return
+    peer = await QuicPeer.start(kind.start, { alpn: PROTOCOL_HEX, ...options })
   })
   // What the tests before did not ask for must not answer this one.
   beforeEach(() => peer?.forget())

@@ -1,24 +1,24 @@
 /** Much data in both directions, and keys that change under it. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { QuicPeer } from './peer.ts'
-import { connect, type Kind, ROLES, sharedPeer } from './sides.ts'
+import type { QuicPeer } from './peer.ts'
 import {
-  assertSame,
-  PROTOCOL_HEX,
-  receive,
-  send,
-  statsOf,
-  type WeirOptions,
-  withWeir,
-} from './weir-end.ts'
+  connect,
+  type Kind,
+  type Pair,
+  ROLES,
+  type Role,
+  type SharedPeer,
+  sharedPeer,
+} from './sides.ts'
+import { assertSame, receive, send, statsOf, type WeirOptions, withWeir } from './weir-end.ts'
 
 const MIB = 1024 * 1024
 
 /** Sends so many bytes each way, one way after the other or both at once. */
 export async function exchange(
   peer: QuicPeer,
-  { connection, conn }: Awaited<ReturnType<typeof connect>>,
+  { connection, conn }: Pair,
   bytes: number,
   atOnce: boolean,
 ): Promise<void> {
@@ -39,8 +39,7 @@ export async function exchange(
   }
 }
 
-export function bulkTests(kind: Kind, mebibytes: number): void {
-  const shared = sharedPeer(kind, { alpn: PROTOCOL_HEX })
+export function bulkTests(kind: Kind, shared: SharedPeer, mebibytes: number): void {
   for (const role of ROLES) {
     const suite = role === 'dials' ? 0x1301 : 0x1303
     const what = `${mebibytes} MiB each way, ${suite === 0x1301 ? 'AES' : 'ChaCha20'}`
@@ -58,40 +57,33 @@ export function bulkTests(kind: Kind, mebibytes: number): void {
   }
 }
 
-export function keyUpdateTests(kind: Kind, mebibytes: number): void {
-  const bytes = mebibytes * MIB
-  const updated = async (
-    role: (typeof ROLES)[number],
-    weirs: WeirOptions,
-    peers: Readonly<Record<string, string>>,
+export function keyUpdateTests(kind: Kind, shared: SharedPeer, mebibytes: number): void {
+  const eager = kind.precise ? sharedPeer(kind, { 'key-packets': '100' }) : shared
+  const updates = (
+    role: Role,
+    what: string,
+    peer: SharedPeer,
+    own: WeirOptions,
     least: number,
-  ) => {
-    await using peer = await QuicPeer.start(kind.start, { alpn: PROTOCOL_HEX, ...peers })
-    await withWeir(weirs, async (weir) => {
-      weir.tap.quiet()
-      const pair = await connect(role, weir, peer)
-      await exchange(peer, pair, bytes, true)
-      const { keyUpdates, forged } = statsOf(pair.connection)
-      assert.ok(keyUpdates >= least, `${keyUpdates} key updates`)
-      assert.equal(forged, 0)
-    })
+  ): void => {
+    const options = { skip: kind.skip, timeout: 120_000 }
+    test(`${kind.name}: Weir ${role}: ${what}`, options, () =>
+      withWeir(own, async (weir) => {
+        weir.tap.quiet()
+        const pair = await connect(role, weir, peer())
+        await exchange(peer(), pair, mebibytes * MIB, true)
+        const { keyUpdates, forged } = statsOf(pair.connection)
+        assert.ok(keyUpdates >= least, `${keyUpdates} key updates`)
+        assert.equal(forged, 0)
+      }),
+    )
   }
-  const options = { skip: kind.skip, timeout: 120_000 }
-  const ours = { limits: { keyUpdatePackets: 100 } }
+  const often = { limits: { keyUpdatePackets: 100 } }
   for (const role of ROLES) {
-    test(`${kind.name}: Weir ${role}: we update our keys again and again`, options, () =>
-      updated(role, ours, {}, 4),
-    )
-    test(`${kind.name}: Weir ${role}: iroh updates its keys once by itself`, options, () =>
-      updated(role, {}, {}, 1),
-    )
+    updates(role, 'we update our keys again and again', shared, often, 4)
+    updates(role, 'iroh updates its keys once by itself', shared, {}, 1)
     if (!kind.precise) continue
-    const often = { 'key-packets': '100' }
-    test(`${kind.name}: Weir ${role}: iroh updates its keys again and again`, options, () =>
-      updated(role, {}, often, 4),
-    )
-    test(`${kind.name}: Weir ${role}: both update their keys, at times at once`, options, () =>
-      updated(role, ours, often, 4),
-    )
+    updates(role, 'iroh updates its keys again and again', eager, {}, 4)
+    updates(role, 'both update their keys, at times at once', eager, often, 4)
   }
 }

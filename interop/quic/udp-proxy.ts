@@ -41,7 +41,8 @@ export class UdpProxy implements AsyncDisposable {
   sinceMove = 0
   readonly #weather: Required<Weather>
   readonly #random: Random
-  readonly #server: { readonly host: string; readonly port: number }
+  /** Undefined while nobody is there. */
+  #server: { readonly host: string; readonly port: number } | undefined
   readonly #front: Socket
   #back: Socket
   #client: RemoteInfo | undefined
@@ -81,6 +82,11 @@ export class UdpProxy implements AsyncDisposable {
     return `127.0.0.1:${this.#back.address().port}`
   }
 
+  /** Another server from now on, or none: then all is lost both ways. */
+  serve(server: Address | undefined): void {
+    this.#server = server === undefined ? undefined : parseAddress(server)
+  }
+
   /** The client has another address from now on; what still goes to the old one is lost. */
   async move(): Promise<void> {
     const old = this.#back
@@ -108,11 +114,12 @@ export class UdpProxy implements AsyncDisposable {
   }
 
   #forth(bytes: Uint8Array): void {
-    this.#back.send(bytes, this.#server.port, this.#server.host)
+    if (this.#server) this.#back.send(bytes, this.#server.port, this.#server.host)
   }
 
   #home(bytes: Uint8Array): void {
-    if (this.#client) this.#front.send(bytes, this.#client.port, this.#client.address)
+    if (this.#client && this.#server)
+      this.#front.send(bytes, this.#client.port, this.#client.address)
   }
 
   #carry(bytes: Uint8Array, tally: Tally, send: (bytes: Uint8Array) => void): void {

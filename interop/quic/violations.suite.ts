@@ -4,8 +4,8 @@ import test from 'node:test'
 import { isWeirError } from 'weir-mesh/runtime'
 import type { Fault } from './broken-tls.ts'
 import type { PeerEnd, QuicPeer } from './peer.ts'
-import { type Kind, ROLES, type Role, STRANGER, sharedPeer } from './sides.ts'
-import { PROTOCOL_HEX, type Weir, withWeir } from './weir-end.ts'
+import { type Kind, ROLES, type Role, type SharedPeer, STRANGER } from './sides.ts'
+import { type Weir, withWeir } from './weir-end.ts'
 
 const CRYPTO = 0x100
 const Alert = Object.freeze({
@@ -28,8 +28,7 @@ const FAULTS: readonly (readonly [Fault, Role, number])[] = Object.freeze([
   ['a forged signature', 'is dialled', Alert.decryptError],
 ])
 
-export function violationTests(kind: Kind): void {
-  const shared = sharedPeer(kind, { alpn: PROTOCOL_HEX })
+export function violationTests(kind: Kind, shared: SharedPeer): void {
   const { skip } = kind
   const options = { skip, timeout: 60_000 }
 

@@ -40,6 +40,10 @@ export interface WeirOptions {
   readonly limits?: Partial<QuicLimits>
   /** Default 10 000. */
   readonly connectTimeoutMs?: number
+  /** Default: one of its own. */
+  readonly keyPair?: KeyPair
+  /** Default `127.0.0.1:0`. */
+  readonly listen?: Address
 }
 
 export interface Weir {
@@ -65,11 +69,11 @@ export async function withWeir(
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
   })
   await withLedger(planned.terms, async (ledger, scope, { counters }) => {
-    const keyPair = KeyPair.generate()
+    const keyPair = options.keyPair ?? KeyPair.generate()
     const endpoint = await planned.open({
       ...{ scope, ledger, keyPair, protocols: [PROTOCOL] },
       lookup: new FixedAddresses([]),
-      listen: '127.0.0.1:0',
+      listen: options.listen ?? '127.0.0.1:0',
     })
     try {
       await run({
