@@ -86,9 +86,8 @@ export function requireExtension<T>(
   return parseExtension(found, type, read) as T
 }
 
-/** A list of 16-bit values that is not empty, read whole. */
+/** A list of 16-bit values, read whole. */
 export function readUint16s(list: TlsReader): readonly number[] {
-  if (list.left === 0) refuse(Alert.decodeError, 'a list is empty')
   const values: number[] = []
   while (list.left > 0) values.push(list.uint16())
   return values
