@@ -1,6 +1,6 @@
 /**
  * Two nodes of one process: one publishes, the other one iterates and acknowledges. Between two machines it is the same with
- * `transport: 'iroh'` (the default), a key file and a store; `weir pub` and `weir sub` are that.
+ * `transport: 'quic'` (the default), a key file and a store; `weir pub` and `weir sub` are that.
  *
  *     node tools/with-node.js examples/pub-sub.ts
  */

@@ -1,6 +1,6 @@
 /**
  * Zones for tests that cross processes: the embedded APIs run in this process, each controller is a real one, started
- * by its command, and they meet over the iroh backend on loopback.
+ * by its command, and they meet over QUIC on loopback.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'

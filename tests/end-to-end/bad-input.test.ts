@@ -122,7 +122,7 @@ test('strangers, another network and garbage after every valid prefix leave the 
     const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
     const network = networkId('end-to-end')
     const alpn = protocolAlpn(PROTOCOL_LOG_SYNC, network)
-    const planned = (await loadTransport('iroh')).plan({ endpointsMax: 3 })
+    const planned = (await loadTransport('quic')).plan({ endpointsMax: 3 })
     const ledger = new Ledger(planMemory(planned.terms, { limitBytes: 2 ** 31 }))
     const lookup = new FixedAddresses([{ node: a.key.id, addresses: [`127.0.0.1:${a.port}`] }])
     const open = (keyPair: KeyPair) =>

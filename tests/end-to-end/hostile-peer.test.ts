@@ -55,7 +55,7 @@ before(async () => {
   await victim.cluster.client.create(WIDGETS, widget('of-a'))
   await until('zone-c has it', async () => (await namesIn(mesh.zones[2]!)).includes('of-a'))
   await stolen.stop()
-  const planned = (await loadTransport('iroh')).plan()
+  const planned = (await loadTransport('quic')).plan()
   endpoint = await planned.open({
     scope,
     ledger: new Ledger(planMemory(planned.terms, { limitBytes: 2 ** 31 })),

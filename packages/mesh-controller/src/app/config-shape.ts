@@ -29,7 +29,7 @@ const shape = v.strictObject({
   dataDir: v.exactOptional(text),
   listen: text,
   networkId: text,
-  transport: v.optional(v.picklist(TRANSPORTS, 'is iroh or quic'), 'iroh'),
+  transport: v.optional(v.picklist(TRANSPORTS, 'is quic or iroh'), 'quic'),
   peers: v.optional(v.pipe(v.array(peer), v.maxLength(63, 'at most 63 peers')), []),
   unknownPeers: v.optional(v.picklist(['refuse', 'allow'], 'is refuse or allow'), 'refuse'),
   kubernetes: v.strictObject({

@@ -11,7 +11,7 @@ import { WeirError } from 'weir-mesh/runtime'
 import { parseAddress } from 'weir-mesh/transport'
 
 /** The backends that reach another process. */
-export const TRANSPORTS = Object.freeze(['iroh', 'quic'] as const)
+export const TRANSPORTS = Object.freeze(['quic', 'iroh'] as const)
 
 export interface PeerConfig {
   readonly zone: string

@@ -40,7 +40,7 @@ export type ControllerPlan = Awaited<ReturnType<typeof planController>>
 
 /** @throws {WeirError} `PLAN_TOO_LARGE` when not even 1 024 objects fit, `TRANSPORT_MISSING`. */
 export async function planController(config: PlanConfig) {
-  const name = (config.transport ?? 'iroh') as TransportName
+  const name = (config.transport ?? 'quic') as TransportName
   const transport = (await loadTransport(name)).plan({
     connectionsMax: connectionsMax(config),
     streamsMax: 4,

@@ -46,6 +46,7 @@ test('sizes, network ids, transports and log levels are checked', () => {
   assert.throws(() => parseMemory('lots'), { code: 'SIZE_INVALID' })
   assert.equal(parseNetworkId('weir-demo'), 'weir-demo')
   assert.throws(() => parseNetworkId(''), { code: 'NETWORK_ID_INVALID' })
+  assert.equal(parseTransport('quic'), 'quic')
   assert.equal(parseTransport('iroh'), 'iroh')
   assert.throws(() => parseTransport('tcp'), { code: 'TRANSPORT_UNKNOWN' })
   assert.equal(parseLogLevel('warn'), 'warn')

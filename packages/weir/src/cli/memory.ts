@@ -12,7 +12,8 @@ export const LINE_TERMS: Terms<'line'> = Object.freeze({
     name: 'cli.line',
     why: 'the line that is being read, as bytes, as text and as an operation',
     arena: 'buffers',
-    payloadBytesMax: 3 * LINE_BYTES_MAX + INPUT_CHUNK_BYTES,
+    // A text has two bytes for each character when one of them needs it.
+    payloadBytesMax: 4 * LINE_BYTES_MAX + INPUT_CHUNK_BYTES + 1024,
     shedAt: 'never',
   }),
 })

@@ -88,7 +88,7 @@ export function nodeCommand(
       [],
     )
     .option('--network-id <text>', 'nodes of other networks never meet', parseNetworkId, 'p2panda')
-    .option('--transport <name>', 'the transport backend', parseTransport, 'iroh')
+    .option('--transport <name>', 'the transport backend', parseTransport, 'quic')
     .option('--memory <size>', 'limit of the process, such as 200Mi', parseMemory)
     .option('--status <address>', 'serve /livez, /readyz and /metrics there', parseListen)
     .option('--known-peers-only', 'refuse nodes that are no --peer', false)

@@ -26,7 +26,7 @@ export function planCommand(): Command {
       return text
     })
     .option('--config <file>', 'the config of weir-mesh-controller')
-    .option('--transport <name>', 'the transport backend of pub and sub', parseTransport, 'iroh')
+    .option('--transport <name>', 'the transport backend of pub and sub', parseTransport, 'quic')
     .action(async ({ memory, config, transport }: Options) => {
       if (config !== undefined) {
         const { planOfConfig } = await loadController(CONTROLLER)

@@ -1,4 +1,4 @@
-/** `weir pub` and `weir sub` as real processes over the iroh backend on loopback, killed and restarted. */
+/** `weir pub` and `weir sub` as real processes over QUIC on loopback, killed and restarted. */
 import assert from 'node:assert/strict'
 import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,13 +6,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { Program } from './program.fixture.ts'
 
-// By a variable, as the library does it: the package is optional.
-const BINDING = 'weir-mesh-iroh'
-const missing = await import(BINDING).then(
-  () => false as const,
-  () => 'the binding of iroh is not installed for this platform',
-)
-const options = { skip: missing, timeout: 100_000 }
+const options = { timeout: 100_000 }
 
 interface Place {
   readonly folder: string
@@ -213,7 +207,7 @@ test(
       assert.deepEqual([ready.status, await ready.text()], [200, 'ok\n'])
       const metrics = await (await fetch(`${url}/metrics`)).text()
       assert.match(metrics, /weir_memory_limit_bytes \d+\n/)
-      assert.match(metrics, /weir_memory_term_bytes\{term="iroh.native"\} \d+\n/)
+      assert.match(metrics, /weir_memory_term_bytes\{term="quic.keys"\} \d+\n/)
       const second = start('pub', 'b', '--status', new URL(url!).host)
       assert.equal((await second.ended).code, 1)
       assert.match(second.errors, /^weir: PORT_TAKEN: .*give the status server another port/m)

@@ -22,7 +22,7 @@ import { acceptTerms } from './memory.ts'
 export interface NodePlanOptions {
   /** The one number: bytes for all that the node may hold; with `program`, for the whole process. */
   readonly memoryBytes: number
-  /** Default `iroh`. */
+  /** Default `quic`. */
   readonly transport?: TransportName | Transport
   /** Whether the node keeps its logs in a file. Default false: in memory. */
   readonly durable?: boolean
@@ -80,7 +80,7 @@ const CURSOR_ROW_BYTES = 72
 
 /** @throws {WeirError} `PLAN_TOO_LARGE` when the smallest size does not fit, `TRANSPORT_MISSING`. */
 export async function planNode(options: NodePlanOptions) {
-  const { transport: wanted = 'iroh', topicsMax, peersMax } = options
+  const { transport: wanted = 'quic', topicsMax, peersMax } = options
   assert(options.memoryBytes > 0, `memoryBytes is ${options.memoryBytes}`)
   const transport = typeof wanted === 'string' ? await loadTransport(wanted) : wanted
   let problem: unknown
