@@ -66,6 +66,8 @@ export class Segments implements Disposable {
   readonly #allocate: (bytes: number) => Buffer
   #oldest: Segment | undefined
   #newest: Segment | undefined
+  /** Where the last look-up ended: readers go through a log in order, and a long one has hundreds of segments. */
+  #hint: Segment | undefined
   #payload = 0
 
   constructor(options: SegmentsOptions) {
@@ -158,7 +160,7 @@ export class Segments implements Disposable {
       if (more > 0) this.#account.give(more)
       return 'pool'
     }
-    this.#oldest = this.#newest = undefined
+    this.#oldest = this.#newest = this.#hint = undefined
     this.#payload = 0
     this.#link(segment)
     this.#write(segment, operation, keptMs)
@@ -221,6 +223,7 @@ export class Segments implements Disposable {
     const segment = this.#oldest
     if (!segment) return 0
     this.#oldest = segment.next
+    if (this.#hint === segment) this.#hint = undefined
     if (!this.#oldest) this.#newest = undefined
     this.#payload -= segment.payload
     this.#giveEntries(segment.count, why)
@@ -392,9 +395,12 @@ export class Segments implements Disposable {
   }
 
   #segmentOf(seq: number): Segment | undefined {
-    let segment = this.#oldest
+    const hint = this.#hint
+    let segment = hint && hint.first <= seq ? hint : this.#oldest
     while (segment && segment.first + segment.count <= seq) segment = segment.next
-    return segment && segment.first <= seq ? segment : undefined
+    if (!segment || segment.first > seq) return undefined
+    this.#hint = segment
+    return segment
   }
 
   *#records(from: number, until: number): IterableIterator<[Buffer, number]> {
