@@ -2,6 +2,7 @@
 import { KeyPair, type NodeId } from '../core/index.ts'
 import type { PacketSecurity } from './connection/connection-options.ts'
 import type { Suite, TlsMachine } from './contract.ts'
+import { suitesBySpeed } from './crypto/aead.ts'
 import { initialKeys, levelKeys } from './crypto/initial-keys.ts'
 import { aeadLimits } from './crypto/packet-keys.ts'
 import { isRetryAuthentic, retryTag } from './crypto/retry-tag.ts'
@@ -23,13 +24,14 @@ export interface QuicSecurity extends PacketSecurity {
 }
 
 export interface TlsSecurityOptions {
-  /** What is offered and taken, in order of preference. Default AES-128-GCM, then ChaCha20-Poly1305. */
+  /** What is offered and taken, in order of preference. Default both, the one that costs less here first. */
   readonly suites?: readonly Suite[]
 }
 
 /** TLS 1.3 with raw public keys, and the packet protection of RFC 9001. */
 export function tlsSecurity({ suites }: TlsSecurityOptions = {}): QuicSecurity {
-  const preference = suites ? { suites } : {}
+  // Asked for when a handshake begins: the answer makes what ChaCha20 needs.
+  const preference = () => ({ suites: suites ?? suitesBySpeed() })
   return Object.freeze({
     initialKeys,
     levelKeys,
@@ -37,9 +39,9 @@ export function tlsSecurity({ suites }: TlsSecurityOptions = {}): QuicSecurity {
     isRetryAuthentic,
     retryTag,
     client: ({ keyPair, ...rest }: Parameters<QuicSecurity['client']>[0]) =>
-      new TlsClient({ ...rest, ...preference, keyPair: signing(keyPair) }),
+      new TlsClient({ ...rest, ...preference(), keyPair: signing(keyPair) }),
     server: ({ keyPair, ...rest }: Parameters<QuicSecurity['server']>[0]) =>
-      new TlsServer({ ...rest, ...preference, keyPair: signing(keyPair) }),
+      new TlsServer({ ...rest, ...preference(), keyPair: signing(keyPair) }),
   })
 }
 

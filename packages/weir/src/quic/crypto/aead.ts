@@ -77,6 +77,14 @@ export function openInPlace(
   return true
 }
 
+const chachaFirst: readonly Suite[] = Object.freeze([CHACHA20_POLY1305, AES_128_GCM])
+const aesFirst: readonly Suite[] = Object.freeze([AES_128_GCM, CHACHA20_POLY1305])
+
+/** The suites by what a packet costs here: ChaCha20 is faster where it needs no object for each packet. */
+export function suitesBySpeed(): readonly Suite[] {
+  return chachaFor(CHACHA20_POLY1305, 0, 0) ? chachaFirst : aesFirst
+}
+
 function chachaFor(suite: Suite, associated: number, text: number): ChachaPoly | undefined {
   if (suite !== CHACHA20_POLY1305) return
   if (associated > ASSOCIATED_BYTES_MAX || text > TEXT_BYTES_MAX) return

@@ -4,7 +4,7 @@ import { createCipheriv } from 'node:crypto'
 import { test } from 'node:test'
 import { toHex } from '../../codec/index.ts'
 import { seededRandom } from '../../runtime/index.ts'
-import { CHACHA20_POLY1305, openInPlace, sealInPlace } from './aead.ts'
+import { CHACHA20_POLY1305, openInPlace, sealInPlace, suitesBySpeed } from './aead.ts'
 import { ASSOCIATED_BYTES_MAX, ChachaPoly, TEXT_BYTES_MAX } from './chacha-poly.ts'
 
 const random = seededRandom(20)
@@ -38,6 +38,7 @@ function check(associatedBytes: number, plainBytes: number): void {
 
 test('vectors are there on this machine', () => {
   assert.ok(ChachaPoly.make())
+  assert.deepEqual(suitesBySpeed(), [0x1303, 0x1301])
 })
 
 test('every length up to 600 bytes is sealed as node:crypto does', () => {
@@ -105,7 +106,7 @@ test('where there is no WebAssembly, as without a JIT, node:crypto seals the sam
   const path = new URL('./aead.ts', import.meta.url).href
   const poly = new URL('./chacha-poly.ts', import.meta.url).href
   const script = `
-    import { openInPlace, sealInPlace } from ${JSON.stringify(path)}
+    import { openInPlace, sealInPlace, suitesBySpeed } from ${JSON.stringify(path)}
     import { ChachaPoly } from ${JSON.stringify(poly)}
     globalThis.WebAssembly = undefined
     const key = new Uint8Array(32).fill(1)
@@ -115,10 +116,10 @@ test('where there is no WebAssembly, as without a JIT, node:crypto seals the sam
     const text = Buffer.from(buffer).toString('hex')
     const opened = openInPlace(0x1303, key, 0, nonce, buffer, 0, 4, 54)
     const forged = openInPlace(0x1303, key, 0, nonce, buffer, 0, 4, 54)
-    console.log(JSON.stringify([ChachaPoly.make() === undefined, text, opened, forged]))`
+    console.log(JSON.stringify([suitesBySpeed(), ChachaPoly.make() === undefined, text, opened, forged]))`
   const args = ['--conditions=weir-source', '--input-type=module', '-e', script]
   const child = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 })
   assert.equal(child.status, 0, child.stderr)
   const expected = sealed(key, nonce, new Uint8Array(4), new Uint8Array(50)).toString('hex')
-  assert.deepEqual(JSON.parse(child.stdout), [true, expected, true, false])
+  assert.deepEqual(JSON.parse(child.stdout), [[0x1301, 0x1303], true, expected, true, false])
 })
