@@ -355,6 +355,27 @@ test('what the API server makes of a content counts as equal to it', () => {
   world.close()
 })
 
+test('it counts as equal too when the watch is faster than the answer', () => {
+  const world = setUp()
+  world.begin(1)
+  world.operation(encodePut('zone-b', item('w', 1)))
+  const row = world.machine.row('g/Widget default w')!
+  const defaulted = { uid: 'u', version: '5', owner: 'zone-b', cluster: 'cb', hash: 'defaulted' }
+  world.handle({ type: 'observed', name: named('w'), observed: defaulted, content: undefined })
+  assert.equal(world.machine.knows(named('w'), 'u', '5'), true)
+  assert.equal(world.machine.knows(named('w'), 'u', '6'), false)
+  assert.equal(world.machine.knows(named('w'), 'v', '5'), false)
+  assert.equal(world.machine.knows(named('x'), 'u', '5'), false)
+  world.handle({
+    type: 'applied',
+    row,
+    outcome: { type: 'written', observed: defaulted, acceptedFor: contentHash(bytes(1)) },
+  })
+  assert.deepEqual(world.done, ['create w'])
+  assert.equal(world.machine.pending, 0)
+  world.close()
+})
+
 test('a failed write is tried again after a delay that grows, and a delete of the owner overtakes it', () => {
   const world = setUp()
   world.begin(1)

@@ -16,7 +16,7 @@ import { type Action, decide } from './decide.ts'
 import { Incoming, type IncomingEffects, type RemoteOperation } from './incoming.ts'
 import type { ObjectName } from './names.ts'
 import { Outgoing, type PublishEffects } from './outgoing.ts'
-import type { Observed, Row } from './row.ts'
+import { isState, type Observed, type Row } from './row.ts'
 import { RowQueue } from './row-queue.ts'
 import { RowTable } from './row-table.ts'
 import type { Zone } from './zone.ts'
@@ -128,6 +128,11 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
 
   row(key: string): Row | undefined {
     return this.#rows.get(key)
+  }
+
+  /** Whether this state of an object was seen before, so that it need not be looked at once more. */
+  knows(name: ObjectName, uid: string, version: string): boolean {
+    return isState(this.#rows.find(name)?.observed, uid, version)
   }
 
   handle(event: ReplicationEvent, now: Instant, effects: ReplicationEffects): void {
@@ -255,9 +260,14 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     switch (outcome.type) {
       case 'written':
         if (!outcome.observed) row.observed = undefined
-        else if (this.#see(row, outcome.observed) && outcome.acceptedFor !== undefined) {
-          row.acceptedFor = outcome.acceptedFor
-          row.acceptedHash = outcome.observed.hash
+        else {
+          this.#see(row, outcome.observed)
+          // The watch may have been faster: then it is not news, and still the answer to what was sent.
+          const current = row.observed?.version === outcome.observed.version
+          if (current && outcome.acceptedFor !== undefined) {
+            row.acceptedFor = outcome.acceptedFor
+            row.acceptedHash = outcome.observed.hash
+          }
         }
         // What was written may not be what is wanted by now.
         row.again ||= outcome.observed !== undefined || row.desired !== undefined

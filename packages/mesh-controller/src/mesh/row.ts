@@ -17,6 +17,11 @@ export interface Observed {
   readonly hash: string
 }
 
+/** Whether an observation is of this state of this object. */
+export function isState(observed: Observed | undefined, uid: string, version: string): boolean {
+  return observed !== undefined && observed.uid === uid && observed.version === version
+}
+
 /** What another zone's log says that should be here; its content is in that log. */
 export interface Desired {
   readonly zone: Zone
