@@ -153,8 +153,15 @@ class Notes implements FrameSink {
     this.#said.push(`crypto ${offset}+${bytes.length}`)
   }
 
-  stream(id: number, offset: number, bytes: Uint8Array, fin: boolean): undefined {
-    this.#said.push(`stream ${id} ${offset}+${bytes.length}${fin ? ' fin' : ''}`)
+  stream(
+    id: number,
+    offset: number,
+    _bytes: Uint8Array,
+    _from: number,
+    length: number,
+    fin: boolean,
+  ): undefined {
+    this.#said.push(`stream ${id} ${offset}+${length}${fin ? ' fin' : ''}`)
   }
 
   resetStream(id: number, code: number, finalSize: number): undefined {

@@ -16,13 +16,13 @@ import {
   type TransportParameters,
 } from '../packet/parameters.ts'
 import { Recovery } from '../recovery/recovery.ts'
-import { Streams } from '../streams/streams.ts'
+import { type Stream, type StreamEvents, Streams } from '../streams/streams.ts'
 import { ApplicationKeys } from './application-keys.ts'
 import { LocalIds, REMOTE_IDS_MAX, RemoteIds } from './connection-ids.ts'
 import type { ConnectionEffects, ConnectionOptions } from './connection-options.ts'
 import { DATAGRAM_FRAME_BYTES_MAX, DatagramQueues } from './datagrams.ts'
 import { Paths, type Remote } from './path.ts'
-import { PacketSpace } from './space.ts'
+import { PacketSpace, spaceThatIsOver } from './space.ts'
 
 /** Why the connection is to end; set once. */
 export interface Ending {
@@ -41,11 +41,11 @@ export const LATE_BYTES_MIN = 48
 /** What any Ethernet carries. */
 const RECEIVED_BYTES_MAX = 1_500
 
-export class ConnectionState implements TlsEffects {
+export class ConnectionState implements TlsEffects, StreamEvents {
   readonly options: ConnectionOptions
   readonly client: boolean
-  readonly initial: PacketSpace
-  readonly handshake: PacketSpace
+  initial: PacketSpace
+  handshake: PacketSpace
   readonly application: PacketSpace
   readonly recovery: Recovery
   readonly streams: Streams
@@ -98,14 +98,7 @@ export class ConnectionState implements TlsEffects {
       client: this.client,
       limits,
       accounts,
-      events: {
-        shown: (stream) => this.effects!.shown(stream),
-        readable: (stream) => this.effects!.readable(stream),
-        writable: (stream) => this.effects!.writable(stream),
-        stopped: (stream, code) => this.effects!.stopped(stream, code),
-        granted: (bidi) => this.effects!.granted(bidi),
-        gone: (stream) => this.effects!.gone(stream),
-      },
+      events: this,
     })
     this.localIds = new LocalIds(options.router, options.localId)
     this.remoteIds = new RemoteIds(options.peerId ?? options.originalDestination)
@@ -150,6 +143,8 @@ export class ConnectionState implements TlsEffects {
     if (space.dropped) return
     this.recovery.forget(space)
     space.drop()
+    if (space === this.initial) this.initial = spaceThatIsOver('initial')
+    else if (space === this.handshake) this.handshake = spaceThatIsOver('handshake')
   }
 
   confirm(): void {
@@ -159,6 +154,32 @@ export class ConnectionState implements TlsEffects {
     this.drop(this.initial)
     this.drop(this.handshake)
     this.recovery.mtu.start(this.#mtuMax(), this.now)
+  }
+
+  // What streams tell, which is passed on.
+
+  shown(stream: Stream): void {
+    this.effects!.shown(stream)
+  }
+
+  readable(stream: Stream): void {
+    this.effects!.readable(stream)
+  }
+
+  writable(stream: Stream): void {
+    this.effects!.writable(stream)
+  }
+
+  stopped(stream: Stream, code: number): void {
+    this.effects!.stopped(stream, code)
+  }
+
+  granted(bidi: boolean): void {
+    this.effects!.granted(bidi)
+  }
+
+  gone(stream: Stream): void {
+    this.effects!.gone(stream)
   }
 
   // What TLS asks for.

@@ -61,7 +61,7 @@ export class FramesIn implements FrameSink, RefSink {
     if (end - cryptoIn.read > CRYPTO_WINDOW_BYTES) {
       return violation(ErrorCode.cryptoBuffer, 'too many handshake bytes out of order')
     }
-    if (!cryptoIn.add(offset, bytes)) return NOT_TAKEN
+    if (!cryptoIn.add(offset, bytes, 0, bytes.length)) return NOT_TAKEN
     for (
       let part = cryptoIn.take(CRYPTO_WINDOW_BYTES);
       part;
@@ -74,8 +74,15 @@ export class FramesIn implements FrameSink, RefSink {
     return undefined
   }
 
-  stream(id: number, offset: number, bytes: Uint8Array, fin: boolean): Violation | undefined {
-    return this.#state.streams.stream(id, offset, bytes, fin)
+  stream(
+    id: number,
+    offset: number,
+    bytes: Uint8Array,
+    from: number,
+    length: number,
+    fin: boolean,
+  ): Violation | undefined {
+    return this.#state.streams.stream(id, offset, bytes, from, length, fin)
   }
 
   resetStream(id: number, code: number, finalSize: number): Violation | undefined {

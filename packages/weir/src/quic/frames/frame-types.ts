@@ -42,7 +42,15 @@ export interface FrameSink {
   ackRange(low: number, high: number): void
   ackEnd(): Violation | undefined
   crypto(offset: number, bytes: Uint8Array): Violation | undefined
-  stream(id: number, offset: number, bytes: Uint8Array, fin: boolean): Violation | undefined
+  /** The part from `from` of the packet; a view of it would be an object for each frame. */
+  stream(
+    id: number,
+    offset: number,
+    bytes: Uint8Array,
+    from: number,
+    length: number,
+    fin: boolean,
+  ): Violation | undefined
   resetStream(id: number, code: number, finalSize: number): Violation | undefined
   stopSending(id: number, code: number): Violation | undefined
   maxData(limit: number): Violation | undefined

@@ -175,7 +175,7 @@ function readStream(cursor: Cursor, type: number, sink: FrameSink): Violation | 
   const start = cursor.skip(length)
   if (cursor.failed) return undefined
   if (offset + length >= OFFSET_MAX) return malformed('a stream offset')
-  return sink.stream(id, offset, cursor.bytes.subarray(start, start + length), (type & 1) !== 0)
+  return sink.stream(id, offset, cursor.bytes, start, length, (type & 1) !== 0)
 }
 
 function readAck(cursor: Cursor, type: number, sink: FrameSink): Violation | undefined {

@@ -18,8 +18,16 @@ export class Recorder implements FrameSink {
     this.said.push(`crypto ${offset} ${bytes}`)
   }
 
-  stream(id: number, offset: number, bytes: Uint8Array, fin: boolean): undefined {
-    this.said.push(`stream ${id} ${offset} ${bytes}${fin ? ' fin' : ''}`)
+  stream(
+    id: number,
+    offset: number,
+    bytes: Uint8Array,
+    from: number,
+    length: number,
+    fin: boolean,
+  ): undefined {
+    const part = bytes.subarray(from, from + length)
+    this.said.push(`stream ${id} ${offset} ${part}${fin ? ' fin' : ''}`)
   }
 
   resetStream(id: number, code: number, finalSize: number): undefined {

@@ -2,7 +2,9 @@
  * Bytes of a stream by their offset, from `base` on, in one ring that grows by doubling.
  *
  * Memory: the ring, charged to the account when one is given before it grows (else the owner has charged the bytes
- * as credit); a ring of up to 1 KiB stays with an idle stream and is part of its cost.
+ * as credit); a ring of up to 1 KiB stays with an idle stream and is part of its cost. A larger one goes with its last
+ * byte, and the next one is made as large at once when its bytes were used: a stream in full flow does not double its
+ * way up for each burst.
  */
 import type { Account } from '../../bounds/index.ts'
 
@@ -12,6 +14,8 @@ export class OffsetRing {
   readonly #account: Account | undefined
   #buffer: Uint8Array | undefined
   #base = 0
+  /** How far apart held bytes were at most since the buffer was made: the size of the next one. */
+  #peak = 0
 
   constructor(account?: Account) {
     this.#account = account
@@ -29,11 +33,17 @@ export class OffsetRing {
   reserve(end: number, used: number): boolean {
     const span = end - this.#base
     const buffer = this.#buffer
-    if (buffer && span <= buffer.length) return true
+    if (buffer && span <= buffer.length) {
+      if (span > this.#peak) this.#peak = span
+      return true
+    }
     let size = buffer?.length ?? RING_FIRST_BYTES
     while (size < span) size *= 2
-    const more = size - Math.max(this.capacity, RING_FIRST_BYTES)
-    if (more > 0 && this.#account && this.#account.take(more) !== 'ok') return false
+    let likely = size
+    while (!buffer && likely < this.#peak) likely *= 2
+    if (likely > size && this.#charge(likely)) size = likely
+    else if (!this.#charge(size)) return false
+    this.#peak = buffer ? Math.max(span, this.#peak) : span
     const grown = new Uint8Array(size)
     for (let at = this.#base; buffer && at < used; ) {
       const from = at % buffer.length
@@ -51,17 +61,16 @@ export class OffsetRing {
     const buffer = this.#buffer!
     const at = offset % buffer.length
     const first = Math.min(length, buffer.length - at)
-    if (first === bytes.length) buffer.set(bytes, at)
-    else buffer.set(bytes.subarray(from, from + first), at)
-    if (first < length) buffer.set(bytes.subarray(from + first, from + length), 0)
+    copyBetween(bytes, from, first, buffer, at)
+    if (first < length) copyBetween(bytes, from + first, length - first, buffer, 0)
   }
 
   copyTo(offset: number, length: number, target: Uint8Array, to: number): void {
     const buffer = this.#buffer!
     const at = offset % buffer.length
     const first = Math.min(length, buffer.length - at)
-    target.set(buffer.subarray(at, at + first), to)
-    if (first < length) target.set(buffer.subarray(0, length - first), to + first)
+    copyBetween(buffer, at, first, target, to)
+    if (first < length) copyBetween(buffer, 0, length - first, target, to + first)
   }
 
   /** Forgets what is below; a large ring goes when nothing is held any more. */
@@ -75,4 +84,22 @@ export class OffsetRing {
     this.#buffer = undefined
     if (more > 0) this.#account?.give(more)
   }
+
+  #charge(size: number): boolean {
+    const more = size - Math.max(this.capacity, RING_FIRST_BYTES)
+    return more <= 0 || !this.#account || this.#account.take(more) === 'ok'
+  }
+}
+
+const { copy } = Buffer.prototype
+
+/** Without a view of either, which would be an object for each frame. */
+function copyBetween(
+  source: Uint8Array,
+  from: number,
+  length: number,
+  target: Uint8Array,
+  to: number,
+): void {
+  copy.call(source, target, to, from, from + length)
 }

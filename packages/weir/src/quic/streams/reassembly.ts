@@ -39,14 +39,14 @@ export class Reassembly {
   }
 
   /** @returns false when there would be too many gaps: nothing was taken. */
-  add(offset: number, bytes: Uint8Array): boolean {
-    const end = offset + bytes.length
+  add(offset: number, bytes: Uint8Array, from: number, length: number): boolean {
+    const end = offset + length
     const skip = Math.max(this.#read - offset, 0)
-    if (skip >= bytes.length) return true
+    if (skip >= length) return true
     if (!this.#ranges.add(offset + skip, end)) return false
     const used = Math.max(this.#highest, this.#read)
     this.#ring.reserve(Math.max(end, used), used)
-    this.#ring.write(offset + skip, bytes, skip, bytes.length - skip)
+    this.#ring.write(offset + skip, bytes, from + skip, length - skip)
     if (end > this.#highest) this.#highest = end
     return true
   }

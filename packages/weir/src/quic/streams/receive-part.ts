@@ -76,8 +76,15 @@ export class ReceivePart {
     return this.#stop === 'wanted' && !this.#ended
   }
 
-  data(offset: number, bytes: Uint8Array, fin: boolean): Violation | undefined {
-    const end = offset + bytes.length
+  /** Takes `length` bytes from `from`. */
+  data(
+    offset: number,
+    bytes: Uint8Array,
+    from: number,
+    length: number,
+    fin: boolean,
+  ): Violation | undefined {
+    const end = offset + length
     if (this.#finalSize >= 0 && (end > this.#finalSize || (fin && end !== this.#finalSize))) {
       return violation(ErrorCode.finalSize, 'bytes after the end of a stream')
     }
@@ -94,7 +101,7 @@ export class ReceivePart {
     }
     if (this.stopped) {
       if (more > 0) this.#discard(more)
-    } else if (!this.#bytes.add(offset, bytes)) {
+    } else if (!this.#bytes.add(offset, bytes, from, length)) {
       if (more > 0) this.#credit.arrive(-more)
       return NOT_TAKEN
     }

@@ -59,6 +59,11 @@ export class StreamLimit {
     return this.#due
   }
 
+  /** Whether the peer is to be told something. */
+  get pending(): boolean {
+    return this.#due || this.blocked.due
+  }
+
   advertise(): number {
     this.#due = false
     this.advertised = this.#granted

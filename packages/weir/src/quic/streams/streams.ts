@@ -73,10 +73,14 @@ export class Streams {
   }
 
   get pending(): boolean {
-    const { sendCredit } = this
-    const limits = this.#maxDataDue || this.#bidi.grantDue || this.#uni.grantDue
-    const blocked = sendCredit.blocked.due || this.#bidi.blocked.due || this.#uni.blocked.due
-    return this.#head !== undefined || limits || blocked
+    return this.#head !== undefined || this.#limitsDue
+  }
+
+  /** Whether the limits of the connection have something to say, or to ask for. */
+  get #limitsDue(): boolean {
+    return (
+      this.#maxDataDue || this.#bidi.pending || this.#uni.pending || this.sendCredit.blocked.due
+    )
   }
 
   /** Whether something waits for memory that is elsewhere: `retry` has to be called now and then. */
@@ -162,10 +166,17 @@ export class Streams {
 
   // Frames of the peer.
 
-  stream(id: number, offset: number, bytes: Uint8Array, fin: boolean): Violation | undefined {
+  stream(
+    id: number,
+    offset: number,
+    bytes: Uint8Array,
+    from: number,
+    length: number,
+    fin: boolean,
+  ): Violation | undefined {
     const stream = this.#receiver(id)
     if (!isStream(stream)) return stream
-    const fault = stream.receive!.data(offset, bytes, fin)
+    const fault = stream.receive!.data(offset, bytes, from, length, fin)
     if (fault) return fault
     this.#show(stream)
     this.#options.events.readable(stream)
@@ -261,7 +272,7 @@ export class Streams {
 
   /** Writes what is due, as far as there is room. */
   fill(packet: PacketWriter): void {
-    this.#fillLimits(packet)
+    if (this.#limitsDue) this.#fillLimits(packet)
     let rounds = this.#streams.size + 1
     while (this.#head && rounds-- > 0) {
       const stream = this.#head
