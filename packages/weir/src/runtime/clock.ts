@@ -32,19 +32,37 @@ const DELAY_MS_MAX = 2 ** 31 - 1
 export const systemClock: Clock = Object.freeze({
   now: () => instant(Math.round(performance.now() * 1000)),
   wallMs: () => Date.now(),
-  start(delayMs: number, fire: () => void): Timer {
-    let leftMs = Math.max(delayMs, 0)
-    const wait = (): NodeJS.Timeout => {
-      const stepMs = Math.min(leftMs, DELAY_MS_MAX)
-      leftMs -= stepMs
-      return setTimeout(step, stepMs)
-    }
-    const step = () => {
-      if (leftMs > 0) handle = wait()
-      else fire()
-    }
-    let handle = wait()
-    const cancel = () => clearTimeout(handle)
-    return { cancel, [Symbol.dispose]: cancel }
-  },
+  start: (delayMs: number, fire: () => void): Timer => new SystemTimer(delayMs, fire),
 })
+
+/** One object beside Node's own: each idle connection has a timer. */
+class SystemTimer implements Timer {
+  readonly #fire: () => void
+  #leftMs: number
+  #handle: NodeJS.Timeout
+
+  constructor(delayMs: number, fire: () => void) {
+    this.#fire = fire
+    this.#leftMs = Math.max(delayMs, 0)
+    this.#handle = this.#wait()
+  }
+
+  static ring(timer: SystemTimer): void {
+    if (timer.#leftMs > 0) timer.#handle = timer.#wait()
+    else timer.#fire()
+  }
+
+  cancel(): void {
+    clearTimeout(this.#handle)
+  }
+
+  [Symbol.dispose](): void {
+    this.cancel()
+  }
+
+  #wait(): NodeJS.Timeout {
+    const stepMs = Math.min(this.#leftMs, DELAY_MS_MAX)
+    this.#leftMs -= stepMs
+    return setTimeout(SystemTimer.ring, stepMs, this)
+  }
+}

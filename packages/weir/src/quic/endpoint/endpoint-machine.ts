@@ -10,7 +10,7 @@
 import { type Account, BoundedMap, TokenBucket } from '../../bounds/index.ts'
 import { copyBytes } from '../../codec/index.ts'
 import type { Clock, Instant, Random } from '../../runtime/index.ts'
-import type { IdRouter, IssuedId } from '../connection/connection-ids.ts'
+import type { IssuedId } from '../connection/connection-ids.ts'
 import type { Remote } from '../connection/path.ts'
 import { ErrorCode } from '../packet/errors.ts'
 import { CID_BYTES, PacketHead, readHead, VERSION_1 } from '../packet/header.ts'
@@ -145,12 +145,17 @@ export class EndpointMachine implements Disposable {
     this.#retries = new TokenBucket(options.clock, { burst: 256, perSecond: 2_000 })
   }
 
-  /** Makes the ids of one connection. The router remembers them for its farewell. */
-  router(target: Target): IdRouter {
-    return {
-      issue: () => this.#issue(target),
-      retire: (bytes) => void this.#routes.delete(idKey(bytes, 0)),
-    }
+  /** An id that leads to a connection; undefined when there is no place for one more. */
+  issue(target: Target): IssuedId | undefined {
+    const bytes = this.#options.random.bytes(CID_BYTES)
+    bytes.set(this.#tag, CID_BYTES - 2)
+    const key = idKey(bytes, 0)
+    if (this.#routes.has(key) || this.#routes.set(key, target) !== 'ok') return undefined
+    return { bytes, token: resetToken(this.#options.resetKey, bytes) }
+  }
+
+  retire(bytes: Uint8Array): void {
+    this.#routes.delete(idKey(bytes, 0))
   }
 
   receive(bytes: Uint8Array, remote: Remote, now: Instant, effects: EndpointEffects): void {
@@ -226,14 +231,6 @@ export class EndpointMachine implements Disposable {
     this.#routes[Symbol.dispose]()
     this.#initials[Symbol.dispose]()
     this.#farewells[Symbol.dispose]()
-  }
-
-  #issue(target: Target): IssuedId | undefined {
-    const bytes = this.#options.random.bytes(CID_BYTES)
-    bytes.set(this.#tag, CID_BYTES - 2)
-    const key = idKey(bytes, 0)
-    if (this.#routes.has(key) || this.#routes.set(key, target) !== 'ok') return undefined
-    return { bytes, token: resetToken(this.#options.resetKey, bytes) }
   }
 
   #initial(bytes: Uint8Array, remote: Remote, now: Instant, effects: EndpointEffects): void {

@@ -16,7 +16,8 @@ import {
   WeirError,
 } from '../../runtime/index.ts'
 import { connectFailed, formatAddress, protocolRefused } from '../../transport/index.ts'
-import type { ConnectionEnd } from '../connection/connection-options.ts'
+import type { IssuedId } from '../connection/connection-ids.ts'
+import type { ConnectionEnd, ConnectionLimits } from '../connection/connection-options.ts'
 import type { Remote } from '../connection/path.ts'
 import { ConnectionMachine } from '../connection-machine.ts'
 import type { TlsMachine } from '../contract.ts'
@@ -74,6 +75,8 @@ export class Connections implements ConnectionOwner, Disposable {
   readonly #slots: BoundedMap<QuicConnection, Slot>
   readonly #handshakes: Account
   readonly #keys: Account
+  /** One object for all connections. */
+  readonly #limits: ConnectionLimits
   readonly #turns = new Turns()
   #strangers = 0
 
@@ -81,6 +84,8 @@ export class Connections implements ConnectionOwner, Disposable {
     const { scope, ledger, terms } = options
     this.clock = scope.clock
     this.#options = options
+    const congestionWindowBytesMax = options.limits.connectionSendBytesMax
+    this.#limits = Object.freeze({ ...options.limits, congestionWindowBytesMax })
     this.#handshakes = scope.own('handshakes', ledger.require(terms.handshakes))
     this.#keys = scope.own('keys', ledger.require(terms.keys))
     this.#slots = new BoundedMap(ledger.require(terms.connections))
@@ -168,6 +173,21 @@ export class Connections implements ConnectionOwner, Disposable {
   }
 
   /** @internal */
+  issue(connection: QuicConnection): IssuedId | undefined {
+    return this.#options.machine.issue(connection)
+  }
+
+  /** @internal */
+  retire(id: Uint8Array): void {
+    this.#options.machine.retire(id)
+  }
+
+  /** @internal */
+  acceptsAccount(label: string): Account {
+    return this.#options.ledger.require(this.#options.terms.accepts, { label })
+  }
+
+  /** @internal */
   schedule(connection: QuicConnection): void {
     this.#turns.schedule(connection)
   }
@@ -223,9 +243,8 @@ export class Connections implements ConnectionOwner, Disposable {
     { remotes, candidate, tls }: NewConnection,
     accounts: ShellAccounts,
   ): ConnectionMachine {
-    const { limits, security, random, machine, buffer, scope } = this.#options
-    const router = machine.router(connection)
-    const localId = router.issue()
+    const { security, random, machine, buffer, scope } = this.#options
+    const localId = connection.issue()
     if (!localId) {
       throw new WeirError('LIMIT', 'there is no place for a connection id', { retryable: true })
     }
@@ -238,12 +257,12 @@ export class Connections implements ConnectionOwner, Disposable {
           random,
           remote: remotes.first,
           validated: candidate?.validated ?? false,
-          router,
+          router: connection,
           localId,
           originalDestination: candidate?.originalDestination ?? random.bytes(16),
           ...(candidate ? { peerId: candidate.peerId } : {}),
           ...(candidate?.validated ? { retrySource: candidate.destination } : {}),
-          limits: { ...limits, congestionWindowBytesMax: limits.connectionSendBytesMax },
+          limits: this.#limits,
           accounts,
           buffer,
         },
@@ -251,7 +270,7 @@ export class Connections implements ConnectionOwner, Disposable {
         machine.head,
       )
     } catch (error) {
-      router.retire(localId.bytes)
+      connection.retire(localId.bytes)
       throw error
     }
   }
@@ -261,8 +280,6 @@ export class Connections implements ConnectionOwner, Disposable {
     const termOf = {
       streams: terms.streams,
       opens: terms.opens,
-      acceptsUni: terms.accepts,
-      acceptsBi: terms.accepts,
       receive: terms.receive,
       send: terms.send,
       records: terms.records,

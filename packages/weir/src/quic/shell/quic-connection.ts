@@ -22,6 +22,7 @@ import {
   type RecvStream,
   type SendStream,
 } from '../../transport/index.ts'
+import type { IdRouter, IssuedId } from '../connection/connection-ids.ts'
 import type { ConnectionEffects, ConnectionEnd } from '../connection/connection-options.ts'
 import type { Remote } from '../connection/path.ts'
 import type { ConnectionMachine } from '../connection-machine.ts'
@@ -46,8 +47,6 @@ interface Handle {
 export interface ShellAccounts {
   readonly streams: Account
   readonly opens: Account
-  readonly acceptsUni: Account
-  readonly acceptsBi: Account
   readonly receive: Account
   readonly send: Account
   readonly records: Account
@@ -57,6 +56,10 @@ export interface ShellAccounts {
 export interface ConnectionOwner {
   readonly clock: Clock
   send(bytes: Uint8Array, length: number, remote: Remote): void
+  issue(connection: QuicConnection): IssuedId | undefined
+  retire(id: Uint8Array): void
+  /** For streams of the peer that nobody has accepted yet. */
+  acceptsAccount(label: string): Account
   /** Wants a turn: `turn` is called once, soon, after what waits in the sockets was read. */
   schedule(connection: QuicConnection): void
   /** The handshake is through. */
@@ -74,7 +77,7 @@ export interface QuicConnectionOptions {
 }
 
 export class QuicConnection
-  implements Connection, Target, StreamOwner, ConnectionEffects, TurnTaker
+  implements Connection, Target, StreamOwner, ConnectionEffects, IdRouter, TurnTaker
 {
   readonly outbound: boolean
   readonly datagrams: Datagrams | undefined = undefined
@@ -88,8 +91,9 @@ export class QuicConnection
   readonly #owner: ConnectionOwner
   readonly #accounts: ShellAccounts
   readonly #remotes: Remotes
-  readonly #uni: StreamWaiters<Handle>
-  readonly #bi: StreamWaiters<Handle>
+  /** Made when somebody waits, or a stream comes. */
+  #uni: StreamWaiters<Handle> | undefined
+  #bi: StreamWaiters<Handle> | undefined
   #closed: PromiseWithResolvers<CloseInfo> | undefined
   #nodeId: NodeId | undefined
   #protocol: Protocol | undefined
@@ -105,14 +109,11 @@ export class QuicConnection
   #finished = false
 
   constructor(options: QuicConnectionOptions) {
-    const { accounts } = options
     this.outbound = options.outbound
     this.windowBytesMax = options.windowBytesMax
     this.#owner = options.owner
-    this.#accounts = accounts
+    this.#accounts = options.accounts
     this.#remotes = options.remotes
-    this.#uni = new StreamWaiters(accounts.opens, accounts.acceptsUni)
-    this.#bi = new StreamWaiters(accounts.opens, accounts.acceptsBi)
   }
 
   get closed(): Promise<CloseInfo> {
@@ -235,6 +236,18 @@ export class QuicConnection
     this.touch()
   }
 
+  // Ids of the machine.
+
+  /** @internal */
+  issue(): IssuedId | undefined {
+    return this.#owner.issue(this)
+  }
+
+  /** @internal */
+  retire(id: Uint8Array): void {
+    this.#owner.retire(id)
+  }
+
   // Effects of the machine.
 
   /** @internal */
@@ -293,7 +306,13 @@ export class QuicConnection
   }
 
   #waiters(bidi: boolean): StreamWaiters<Handle> {
-    return bidi ? this.#bi : this.#uni
+    const known = bidi ? this.#bi : this.#uni
+    if (known) return known
+    const { opens } = this.#accounts
+    const made = new StreamWaiters<Handle>(opens, () => this.#owner.acceptsAccount(opens.label))
+    if (bidi) this.#bi = made
+    else this.#uni = made
+    return made
   }
 
   /** The machine of a dial knows the first of its addresses, whichever of them is the peer's. */
@@ -339,13 +358,13 @@ export class QuicConnection
     }
     if (this.#shown && !this.#end) {
       this.#shown = false
-      this.#uni.serveAcceptor((stream) => this.#accepted(stream))
-      this.#bi.serveAcceptor((stream) => this.#accepted(stream))
+      this.#uni?.serveAcceptor((stream) => this.#accepted(stream))
+      this.#bi?.serveAcceptor((stream) => this.#accepted(stream))
     }
     if (this.#granted && !this.#end) {
       this.#granted = false
-      this.#uni.serveOpens(() => this.#opened(false))
-      this.#bi.serveOpens(() => this.#opened(true))
+      this.#uni?.serveOpens(() => this.#opened(false))
+      this.#bi?.serveOpens(() => this.#opened(true))
     }
     if (this.#end && this.#error) this.#finish(this.#end, this.#error)
   }
@@ -355,8 +374,8 @@ export class QuicConnection
     this.#finished = true
     this.#timer?.cancel()
     this.#timer = undefined
-    this.#uni.end(error)
-    this.#bi.end(error)
+    this.#uni?.end(error)
+    this.#bi?.end(error)
     const { opens, receive, send, records } = this.#accounts
     for (const account of [opens, receive, send, records]) account[Symbol.dispose]()
     this.#owner.ended(this, end)
@@ -383,8 +402,8 @@ export class QuicConnection
   async #open(bidi: boolean, signal: AbortSignal | undefined): Promise<Handle> {
     throwIfAborted(signal)
     if (this.#error) throw this.#error
-    const waiters = this.#waiters(bidi)
-    return (waiters.opening ? undefined : this.#opened(bidi)) ?? waiters.open(signal)
+    const opening = (bidi ? this.#bi : this.#uni)?.opening
+    return (opening ? undefined : this.#opened(bidi)) ?? this.#waiters(bidi).open(signal)
   }
 
   #opened(bidi: boolean): Handle | undefined {

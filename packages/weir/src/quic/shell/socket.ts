@@ -198,9 +198,13 @@ const closed = (socket: Socket): Promise<void> =>
 function bindFailure(error: NodeJS.ErrnoException, { host, port }: HostPort): WeirError {
   const address = formatAddress({ host, port })
   if (error.code === 'EADDRINUSE') {
-    return new WeirError('ADDRESS_IN_USE', `somebody listens on ${address} already`, {
-      cause: error,
-    })
+    return new WeirError(
+      'ADDRESS_IN_USE',
+      `somebody listens on ${address} already; take another port`,
+      {
+        cause: error,
+      },
+    )
   }
   return new WeirError('ADDRESS_INVALID', `${address} cannot be bound`, { cause: error })
 }

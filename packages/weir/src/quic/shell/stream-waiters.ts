@@ -14,15 +14,15 @@ interface Waiter<T> {
   next: Waiter<T> | undefined
 }
 
-export class StreamWaiters<T> implements Disposable {
+export class StreamWaiters<T> {
   readonly #opens: Account
-  readonly #accepts: Account
+  readonly #accepts: () => Account
   /** Made with the first stream that waits: most connections never have one of each kind. */
   #shown: RingQueue<Stream> | undefined
   #openers: Waiter<T> | undefined
   #acceptor: Waiter<T> | undefined
 
-  constructor(opens: Account, accepts: Account) {
+  constructor(opens: Account, accepts: () => Account) {
     this.#opens = opens
     this.#accepts = accepts
   }
@@ -34,7 +34,7 @@ export class StreamWaiters<T> implements Disposable {
 
   /** A stream of the peer that nobody waits for yet. As many as were granted fit. */
   show(stream: Stream): void {
-    this.#shown ??= new RingQueue(this.#accepts)
+    this.#shown ??= new RingQueue(this.#accepts())
     const admission = this.#shown.push(stream)
     assert(admission === 'ok', 'a stream that was granted has no place to wait')
   }
@@ -87,12 +87,7 @@ export class StreamWaiters<T> implements Disposable {
   end(error: Error): void {
     this.#acceptor?.reject(error)
     while (this.#openers) this.#openers.reject(error)
-    this[Symbol.dispose]()
-  }
-
-  [Symbol.dispose](): void {
-    if (this.#shown) this.#shown[Symbol.dispose]()
-    else this.#accepts[Symbol.dispose]()
+    this.#shown?.[Symbol.dispose]()
   }
 
   #leaves(waiter: Waiter<T>): void {
