@@ -21,9 +21,6 @@ interface Profile {
   readonly timeDeltas: readonly number[]
 }
 
-const [path = '.', rowsText = '30'] = process.argv.slice(2)
-for (const file of filesOf(path)) report(file, Number(rowsText))
-
 function filesOf(at: string): string[] {
   if (!statSync(at).isDirectory()) return [at]
   const names = readdirSync(at, { recursive: true, encoding: 'utf8' })
@@ -84,3 +81,6 @@ const moduleOf = (url: string): string =>
 function add(times: Map<string, number>, name: string, us: number): void {
   times.set(name, (times.get(name) ?? 0) + us)
 }
+
+const [path = '.', rowsText = '30'] = process.argv.slice(2)
+for (const file of filesOf(path)) report(file, Number(rowsText))
