@@ -183,7 +183,8 @@ export abstract class HandshakeMachine implements TlsMachine {
       refuse(Alert.unexpectedMessage, `handshake bytes in ${level} too early`)
     }
     this.#messages.feed(bytes)
-    while (!this.#over) {
+    for (;;) {
+      // Nothing comes after `dispose`, which drops what was fed.
       const message = this.#messages.next(this.expected)
       if (!message) return
       this.take(message, new TlsReader(message, HEAD_BYTES))

@@ -65,8 +65,9 @@ export class KeySchedule {
   }
 
   wipe(): void {
+    // Where there was no secret yet this zeroes zeros.
     for (const secret of [this.#handshake, this.#clientFinished, this.#serverFinished]) {
-      if (secret !== zeros) secret.fill(0)
+      secret.fill(0)
     }
     this.#handshake = this.#clientFinished = this.#serverFinished = zeros
   }

@@ -38,6 +38,7 @@ const violations: readonly [what: string, failure: Failure, change: Change][] = 
   ['no supported_versions', 70, (_, all) => all.remove(E.supportedVersions)],
   ['the mark of a downgrade from 1.2', 47, (hello, all) => forced(hello, all, 1)],
   ['the mark of a downgrade from 1.1', 47, (hello, all) => forced(hello, all, 0)],
+  ['a mark that means nothing', 70, (hello, all) => forced(hello, all, 2)],
   ['TLS 1.2 selected', 47, (_, all) => all.set(E.supportedVersions, 3, 3)],
   ['two versions selected', 50, (_, all) => all.set(E.supportedVersions, 3, 4, 3, 4)],
   ['a session id', 47, (hello) => (hello.session = bytes(1))],
