@@ -13,8 +13,11 @@ import type { ConnectionLimits } from './connection/connection-options.ts'
 import { type Remote, sameRemote } from './connection/path.ts'
 import { ConnectionMachine } from './connection-machine.ts'
 import { idKey } from './endpoint/endpoint-machine.ts'
+import { readFrames } from './frames/read-frames.ts'
+import { Recorder } from './frames/recorder.fixture.ts'
 import { type QuicLimits, quicLimits, quicTerms } from './memory.ts'
-import { writeNumber } from './packet/header.ts'
+import { CID_BYTES, readNumber, writeNumber } from './packet/header.ts'
+import { Cursor } from './packet/varint.ts'
 import type { QuicSecurity } from './security.ts'
 import { type Faults, Network } from './simulation-network.fixture.ts'
 import { Side } from './simulation-side.fixture.ts'
@@ -58,6 +61,8 @@ export class World {
   readonly network: Network<Side>
   /** Takes the datagrams to b once it was started anew, and knows nothing of the connection. */
   restarted: ((bytes: Uint8Array, remote: Remote) => Uint8Array | undefined) | undefined
+  /** Sees each datagram that is sent. */
+  watch: ((from: Side, bytes: Uint8Array, remote: Remote) => void) | undefined
   readonly #routes = new Map<number, Side>()
   readonly #accounts: Disposable[] = []
   readonly #options: WorldOptions
@@ -114,7 +119,12 @@ export class World {
   }
 
   /** A packet with these frames as the peer of `to` could send it, who holds the keys and means ill. */
-  forge(to: Side, frames: Uint8Array, packetNumber = 2 ** 20 + this.#forged++): void {
+  forge(
+    to: Side,
+    frames: Uint8Array,
+    packetNumber = 2 ** 20 + this.#forged++,
+    remote = (to === this.a ? this.b : this.a).address,
+  ): void {
     const secret = toySecret('application', to === this.b ? 'client' : 'server')
     const keys = toyKeys(0x1301, secret)
     const packet = new Uint8Array(13 + Math.max(frames.length, 4) + 16)
@@ -122,8 +132,22 @@ export class World {
     writeNumber(packet, 9, packetNumber, 4)
     packet.set(frames, 13)
     keys.seal(packet, 0, 13, packet.length - 16, packetNumber, 4)
-    const from = to === this.a ? this.b : this.a
-    to.machine.receive(packet, from.address, instant(this.now), to)
+    to.machine.receive(packet, remote, instant(this.now), to)
+  }
+
+  /** What a short-header packet of a side says, with toy keys of the first phase; undefined when it is none. */
+  read(from: Side, datagram: Uint8Array): readonly string[] | undefined {
+    if ((datagram[0]! & 0x80) !== 0) return undefined
+    const bytes = datagram.slice()
+    const keys = toyKeys(0x1301, toySecret('application', from === this.a ? 'client' : 'server'))
+    const length = keys.unmask(bytes, 0, 1 + CID_BYTES)
+    const number = readNumber(bytes, 1 + CID_BYTES, length)
+    const start = 1 + CID_BYTES + length
+    const end = keys.open(bytes, 0, start, bytes.length, number)
+    if (end < 0) return undefined
+    const recorder = new Recorder()
+    readFrames(new Cursor().reset(bytes, start, end), 'application', recorder)
+    return recorder.said
   }
 
   describe(): string {
@@ -177,6 +201,7 @@ export class World {
 
   #transmit(from: Side, bytes: Uint8Array, remote: Remote): void {
     this.sent++
+    this.watch?.(from, bytes, remote)
     const to = from === this.a ? this.b : this.a
     if (sameRemote(remote, to.address)) this.network.send(this.now, to, bytes, from.address)
   }

@@ -7,7 +7,13 @@ import { copyBytes, equalBytes } from '../../codec/index.ts'
 import type { PacketKeys } from '../contract.ts'
 import { ELICITS, NON_PROBING, readFrames } from '../frames/read-frames.ts'
 import { ErrorCode, violation } from '../packet/errors.ts'
-import { type PacketHead, readHead, readNumber, VERSION_1 } from '../packet/header.ts'
+import {
+  DATAGRAM_BYTES_MIN,
+  type PacketHead,
+  readHead,
+  readNumber,
+  VERSION_1,
+} from '../packet/header.ts'
 import { fullPacketNumber } from '../packet/numbers.ts'
 import { Cursor } from '../packet/varint.ts'
 import { NOT_TAKEN } from '../streams/receive-part.ts'
@@ -44,11 +50,23 @@ export class PacketsIn {
     // A server has one address (RFC 9000 section 9).
     else if (state.client || !state.up) return
     const cursor = this.#cursor.reset(bytes)
-    let first = true
-    while (cursor.left > 0 && !state.ending) {
-      if (!readHead(cursor, this.#head)) break
-      this.#packet(bytes, remote, first)
-      first = false
+    const head = this.#head
+    if (!readHead(cursor, head)) return
+    const { destinationAt, destinationLength } = head
+    this.#packet(bytes, remote, true)
+    while (cursor.left > 0 && !state.ending && readHead(cursor, head)) {
+      // Packets of one datagram are for one connection (RFC 9000 section 12.2).
+      if (
+        !sameBytes(
+          bytes,
+          head.destinationAt,
+          head.destinationLength,
+          destinationAt,
+          destinationLength,
+        )
+      )
+        return
+      this.#packet(bytes, remote, false)
     }
   }
 
@@ -61,6 +79,8 @@ export class PacketsIn {
       case 'retry':
         return this.#retry(bytes)
       case 'initial':
+        // A client pads what carries an Initial (RFC 9000 section 14.1).
+        if (!state.client && bytes.length < DATAGRAM_BYTES_MIN) return
         return this.#open(bytes, remote, state.initial)
       case 'handshake':
         return this.#open(bytes, remote, state.handshake)
@@ -219,6 +239,12 @@ export class PacketsIn {
     const reason = 'the peer does not speak QUIC version 1'
     state.end({ by: 'lost', application: false, code: ErrorCode.none, reason, told: false })
   }
+}
+
+function sameBytes(bytes: Uint8Array, a: number, aLength: number, b: number, bLength: number) {
+  if (aLength !== bLength) return false
+  for (let at = 0; at < aLength; at++) if (bytes[a + at] !== bytes[b + at]) return false
+  return true
 }
 
 const NOTHING = new Uint8Array(0)
