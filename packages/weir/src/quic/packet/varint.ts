@@ -5,7 +5,6 @@
  * of a connection that we allow comes near, and limits that large mean "no limit".
  */
 
-export const VARINT_MAX = 2 ** 62 - 1
 const WORD = 2 ** 32
 
 export function varintSize(value: number): 1 | 2 | 4 | 8 {
