@@ -38,6 +38,8 @@ export class LocalIds {
   #head: LocalId | undefined
   #count = 0
   #nextSequence = 0
+  /** The last one that the peer was told of. */
+  #toldSequence = 0
 
   /** @param first the id that the handshake uses; the router knows it. */
   constructor(router: IdRouter, first: IssuedId) {
@@ -61,12 +63,19 @@ export class LocalIds {
     return undefined
   }
 
+  /** The peer is told of it. */
+  told(id: LocalId): void {
+    id.due = false
+    if (id.sequence > this.#toldSequence) this.#toldSequence = id.sequence
+  }
+
   lost(sequence: number): void {
     for (let id = this.#head; id; id = id.next) if (id.sequence === sequence) id.due = true
   }
 
   retire(sequence: number, limit: number): Violation | undefined {
-    if (sequence >= this.#nextSequence) {
+    // Each that is retired makes a new one: without this a single packet would retire any number of them.
+    if (sequence > this.#toldSequence) {
       return violation(ErrorCode.protocolViolation, 'retires a connection id that we never gave')
     }
     let before: LocalId | undefined

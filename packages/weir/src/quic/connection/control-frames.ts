@@ -35,7 +35,7 @@ export function writeControl(state: ConnectionState, packet: PacketWriter): bool
   for (let id = localIds.due(); id && packet.fits(CONTROL_ROOM); id = localIds.due()) {
     const at = writeNewConnectionId(bytes, packet.at, id.sequence, 0, id.bytes, id.token)
     packet.wrote(at, Ref.newConnectionId, id.sequence)
-    id.due = false
+    localIds.told(id)
   }
   while (remoteIds.retireDue >= 0 && packet.fits(CONTROL_ROOM)) {
     const sequence = remoteIds.retireDue
