@@ -8,12 +8,12 @@ import { pool, type Terms, term } from 'weir-mesh/bounds'
 import { TRACE_CHARS_MAX, type TransportLimits } from 'weir-mesh/transport'
 
 // Measured on Linux x64 with 400 ends of connections and 2 000 streams in one process, resident set and heap.
-/** An end of a connection inside the binding with nothing in flight: 82 kB. */
-export const NATIVE_CONNECTION_BYTES = 96 * 1024
+/** An end of a connection inside the binding with nothing in flight: 82 to 100 kB, the first ones most. */
+export const NATIVE_CONNECTION_BYTES = 112 * 1024
 /** An endpoint inside the binding, with its share of the threads: the first takes 11 MB, one more 1 MB. */
 export const NATIVE_ENDPOINT_BYTES = 11 * 1024 * 1024
 /** A stream inside the binding, with the native part of its handles. */
-const NATIVE_STREAM_BYTES = 2 * 1024
+const NATIVE_STREAM_BYTES = 3 * 1024
 /** What a read asks for when no more can be charged: part of the cost of a stream. */
 export const READ_BYTES_MIN = 512
 /** What the binding keeps for an incoming: its first datagram. It may buffer more and does not say so. */
@@ -21,7 +21,7 @@ export const NATIVE_INCOMING_BYTES = 4 * 1024
 const INCOMING_BYTES = 2_000
 const CONNECTION_BYTES = 4_300
 const STREAM_BYTES = 1_400
-const OPEN_BYTES = 1_900
+const OPEN_BYTES = 4_200
 
 export type IrohTerms = Terms<
   'incoming' | 'connections' | 'streams' | 'opens' | 'buffers' | 'bufferPool' | 'native'

@@ -32,6 +32,9 @@ interface Write {
   readonly reject: (error: Error) => void
 }
 
+// Made once: one made in a call would hold the bytes of that call until the run ends.
+const quiet = () => {}
+
 export class IrohSendStream implements SendStream {
   readonly stopped: Promise<number>
   readonly #native: NativeSendStream
@@ -61,7 +64,7 @@ export class IrohSendStream implements SendStream {
     return new Promise((resolve, reject) => {
       this.#write = { bytes, at: 0, resolve, reject }
       this.#gather()
-      if (!this.#running) this.#run().catch(() => {})
+      if (!this.#running) this.#run().catch(quiet)
     })
   }
 
@@ -126,9 +129,10 @@ export class IrohSendStream implements SendStream {
     try {
       while (!this.#error && (this.#ring.length > 0 || this.#write)) {
         if (this.#ring.length > 0) {
-          const bytes = this.#ring.shift(WRITE_BYTES)
-          await this.#native.writeAll(toNative(bytes))
-          this.#give(bytes.length)
+          const length = Math.min(this.#ring.length, WRITE_BYTES)
+          // Not in a variable: the copy would live as long as the native write, beside the one that the binding makes.
+          await this.#native.writeAll(toNative(this.#ring.shift(length)))
+          this.#give(length)
         } else {
           const write = this.#write!
           const bytes = write.bytes.subarray(write.at, write.at + WRITE_BYTES)

@@ -1,11 +1,17 @@
 /** How the terms of the embedded API are filled for `npm run costs`. */
-import { type Account, type CostCase, RingQueue } from 'weir-mesh/bounds'
-import { seededRandom } from 'weir-mesh/runtime'
+import { ServerResponse } from 'node:http'
+import { Duplex } from 'node:stream'
+import { type Account, type CostCase, Ledger, planMemory, RingQueue } from 'weir-mesh/bounds'
+import { Scope, seededRandom } from 'weir-mesh/runtime'
+import { silentClients } from '../../../weir/testing/silent-clients.ts'
 import type { JsonObject } from '../kube/index.ts'
+import { type Identity, makeIdentity } from './certificate.ts'
 import { kindsOf } from './definitions.ts'
-import { apiTerms, DEFAULT_API_LIMITS } from './memory.ts'
+import { type ApiTerms, apiTerms, DEFAULT_API_LIMITS } from './memory.ts'
 import { OrderedMap } from './ordered-map.ts'
 import { Registry } from './registry.ts'
+import { PIECE_BYTES, Sender } from './sender.ts'
+import { ApiServer } from './server.ts'
 import type { Change, Stored } from './store.ts'
 
 const OBJECTS = 2_048
@@ -13,6 +19,9 @@ const TEXT_BYTES = 512
 const KEY_BYTES = 34
 const UID_BYTES = 36
 const KINDS = 32
+const CLIENTS = 64
+const BODY_BYTES = 64 * 1024
+const LINE_BYTES = 512
 /** What a kind below is charged for its schema. */
 const SCHEMA_BYTES = 2 * 2_432
 
@@ -24,7 +33,19 @@ const terms = apiTerms({
   historyBytesMax: OBJECTS * (TEXT_BYTES + KEY_BYTES),
   kindsMax: KINDS,
   schemaBytesMax: (KINDS - 3) * SCHEMA_BYTES,
+  connectionsMax: CLIENTS,
+  watchersMax: CLIENTS,
+  requestBytesMax: BODY_BYTES,
+  outgoingBytesMax: 1024 * 1024,
 })
+/** For servers of which one account is measured. */
+const besides = new Ledger(
+  planMemory(
+    Object.values(terms).map((term) => ({ ...term, instancesMax: 4_096, pool: undefined })),
+    { limitBytes: Number.MAX_SAFE_INTEGER },
+  ),
+)
+const scope = new Scope('costs')
 
 /** A string of its own, as one that was written by `JSON.stringify` is. */
 const own = (text: string, length: number) =>
@@ -103,8 +124,111 @@ function fillKinds(account: Account, index: number): unknown {
   return registry
 }
 
+/** A server that has this account for its term, and others as they are. */
+async function server(
+  measured: Partial<Record<keyof ApiTerms, Account>> = {},
+  open?: () => Account | undefined,
+): Promise<ApiServer> {
+  identity ??= makeIdentity('127.0.0.1', Date.now())
+  const names = Object.keys(terms) as (keyof ApiTerms)[]
+  const all = besides.plan.rows.map(({ term }) => term)
+  const give = (term: ApiTerms[keyof ApiTerms]) =>
+    measured[names.find((name) => terms[name] === term)!] ??
+    besides.require(all.find(({ name }) => name === term.name)!)
+  const ledger = { require: give, open: open ?? give } as unknown as Ledger
+  return ApiServer.open({ scope, ledger, terms, identity: await identity, token: TOKEN })
+}
+
+let identity: Promise<Identity> | undefined
+const TOKEN = 'costs'
+
+const clientsOf = ({ url }: ApiServer, count: number, words?: string): Promise<unknown> =>
+  silentClients({
+    port: Number(new URL(url).port),
+    count,
+    tls: true,
+    ...(words === undefined ? {} : { words }),
+  })
+
+const until = async (holds: () => boolean): Promise<void> => {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2))
+}
+
+async function fillConnections(connections: Account): Promise<unknown> {
+  const api = await server({ connections })
+  const clients = await clientsOf(api, CLIENTS)
+  await until(() => connections.entries === CLIENTS)
+  return [api, clients]
+}
+
+const head = (line: string): string =>
+  `${line} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${TOKEN}\r\nUser-Agent: costs\r\n`
+const WATCH = `${head('GET /api/v1/namespaces?watch=1&allowWatchBookmarks=true')}\r\n`
+
+async function fillWatchers(watchers: Account): Promise<unknown> {
+  const api = await server({ watchers })
+  const clients = await clientsOf(api, CLIENTS, WATCH)
+  await until(() => watchers.entries === CLIENTS)
+  return [api, clients]
+}
+
+async function besideWatchers(): Promise<unknown> {
+  const connections = besides.require(besides.plan.rows.find(isConnections)!.term)
+  const api = await server({ connections })
+  const clients = await clientsOf(api, CLIENTS)
+  await until(() => connections.entries === CLIENTS)
+  return [api, clients]
+}
+
+const isConnections = ({ term }: { readonly term: { readonly name: string } }): boolean =>
+  term.name === terms.connections.name
+
+const POST = head('POST /apis/apiextensions.k8s.io/v1/customresourcedefinitions')
+const BODY = `{${' '.repeat(BODY_BYTES - 2)}`
+
+/** Bodies that have come but for their last byte, all at one server. */
+async function fillRequests(account: Account): Promise<unknown> {
+  api ??= server({}, () => requested)
+  requested = account
+  const sizes = `Content-Type: application/json\r\nContent-Length: ${BODY_BYTES}\r\n\r\n`
+  const clients = await clientsOf(await api, 1, POST + sizes + BODY)
+  await until(() => account.bytes === BODY_BYTES - 1)
+  return clients
+}
+
+let api: Promise<ApiServer> | undefined
+let requested: Account | undefined
+
+async function besideRequests(): Promise<unknown> {
+  return clientsOf(await api!, 1)
+}
+
+/** A client that takes nothing. */
+function stuck(): ServerResponse {
+  const response = new ServerResponse({ method: 'GET', httpVersionMajor: 1 } as never)
+  response.assignSocket(new Duplex({ read() {}, write() {} }) as never)
+  response.flushHeaders()
+  return response
+}
+
+/** Lines of a watch: each is a piece of its own. */
+function fillOutgoing(account: Account): unknown {
+  const held: unknown[] = []
+  const line = own('{', LINE_BYTES)
+  while (account.freeBytes >= LINE_BYTES + PIECE_BYTES) {
+    const sender = new Sender(stuck(), account)
+    while (sender.ready && sender.write(line));
+    held.push(sender)
+  }
+  return held
+}
+
 export const costs: readonly CostCase[] = Object.freeze([
   { term: terms.objects, fill: fillObjects },
   { term: terms.history, fill: fillHistory },
   { term: terms.kinds, fill: fillKinds },
+  { term: terms.outgoing, variant: 'lines of watches', fill: fillOutgoing, instances: 8 },
+  { term: terms.connections, fill: fillConnections, beside: () => server(), instances: 4 },
+  { term: terms.watchers, fill: fillWatchers, beside: besideWatchers, instances: 3 },
+  { term: terms.requests, fill: fillRequests, beside: besideRequests, instances: 24 },
 ])

@@ -7,6 +7,9 @@
 import type { ServerResponse } from 'node:http'
 import type { Account } from 'weir-mesh/bounds'
 
+/** A piece that waits, beside its bytes: its buffer, and its places in the queues of the answer and the socket. */
+export const PIECE_BYTES = 640
+
 export class Sender {
   readonly #response: ServerResponse
   readonly #account: Account
@@ -45,10 +48,10 @@ export class Sender {
   write(text: string): boolean {
     if (this.#closed) return true
     const piece = Buffer.from(text, 'utf8')
-    const { length } = piece
-    if (this.#account.take(length) !== 'ok') return false
-    this.#pending += length
-    const flowing = this.#response.write(piece, () => this.#sent(length))
+    const bytes = piece.length + PIECE_BYTES
+    if (this.#account.take(bytes) !== 'ok') return false
+    this.#pending += bytes
+    const flowing = this.#response.write(piece, () => this.#sent(bytes))
     if (!flowing) this.#blocked = true
     return true
   }
@@ -73,10 +76,10 @@ export class Sender {
     await new Promise<void>((resolve) => this.whenReady(resolve))
   }
 
-  #sent(length: number): void {
+  #sent(bytes: number): void {
     if (this.#closed) return
-    this.#pending -= length
-    this.#account.give(length)
+    this.#pending -= bytes
+    this.#account.give(bytes)
   }
 
   #ready(): void {

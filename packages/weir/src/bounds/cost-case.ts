@@ -18,6 +18,15 @@ export interface CostCase {
    * two fillings share a string or a buffer.
    */
   fill(account: Account, index: number): unknown
-  /** How many accounts are filled. Default: as many as plan at least 16 MiB (native: 32 MiB). */
+  /** How many accounts are filled. Default: as many as plan at least 8 MiB (resident: 32 MiB). */
   readonly instances?: number
+  /**
+   * Measures the resident set and not the heap with what it accounts for: the entries have a native part. Default: for
+   * terms of the arena `native`.
+   */
+  readonly resident?: boolean
+  /** How many fillings come before the measurement. Default: enough that code and free places of the allocator settle. */
+  readonly warmUps?: number
+  /** Builds what a filling holds of other terms; it is measured on its own and taken off. */
+  readonly beside?: (index: number) => unknown
 }

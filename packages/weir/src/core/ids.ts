@@ -73,20 +73,15 @@ export function shortId(id: Uint8Array): string {
  * Two ids have the same key exactly when they are equal, and keys order as the bytes do. Not for printing.
  */
 export function idKey(id: Uint8Array): string {
-  const word = (at: number) =>
-    String.fromCharCode(
-      id[at]!,
-      id[at + 1]!,
-      id[at + 2]!,
-      id[at + 3]!,
-      id[at + 4]!,
-      id[at + 5]!,
-      id[at + 6]!,
-      id[at + 7]!,
-    )
-  // Joined by concatenation this would be a tree of strings that is flattened at the first look-up.
   if (id.length !== ID_BYTES) return Buffer.from(id).toString('latin1')
-  return word(0) + word(8) + word(16) + word(24)
+  // In one call: joined from parts it would stay a tree of strings of 193 bytes; this takes 49.
+  // biome-ignore format: as a table
+  return String.fromCharCode(
+    id[0]!, id[1]!, id[2]!, id[3]!, id[4]!, id[5]!, id[6]!, id[7]!,
+    id[8]!, id[9]!, id[10]!, id[11]!, id[12]!, id[13]!, id[14]!, id[15]!,
+    id[16]!, id[17]!, id[18]!, id[19]!, id[20]!, id[21]!, id[22]!, id[23]!,
+    id[24]!, id[25]!, id[26]!, id[27]!, id[28]!, id[29]!, id[30]!, id[31]!,
+  )
 }
 
 /** The bytes of a key made by `idKey`. */

@@ -10,11 +10,11 @@ import {
 } from '../bounds/index.ts'
 import { ID_BYTES } from './ids.ts'
 
-/** A public key alone takes less than a pair: 1 kB with its map entry, measured by `npm run costs`. */
-const PUBLIC_KEY_BYTES = 1_250
+/** A public key alone takes less than a pair: 850 B with its map entry, measured by `npm run costs`. */
+const PUBLIC_KEY_BYTES = 950
 
 export interface CoreLimits {
-  /** Authors whose key object is kept ready. Default 256; 1.4 kB each. */
+  /** Authors whose key object is kept ready. Default 256; 1.1 kB each. */
   readonly verifierKeysMax?: number
   /** Signatures that wait for or are in verification. Default 256. */
   readonly verifyJobsMax?: number

@@ -24,7 +24,7 @@ export function acceptTerms(limits: AcceptLimits = {}): AcceptTerms {
       name: 'node.handshakes',
       why: 'handshakes of incoming connections that run',
       entriesMax: limits.handshakesMax ?? 16,
-      shellBytes: 6 * OBJECT_BYTES + 4 * PROMISE_BYTES,
+      shellBytes: 8 * OBJECT_BYTES + 4 * PROMISE_BYTES,
       shedAt: 2,
     }),
     peers: term({
@@ -32,7 +32,7 @@ export function acceptTerms(limits: AcceptLimits = {}): AcceptTerms {
       why: 'peers with an accepted connection, and how many each has',
       table: 'map',
       entriesMax: limits.peersMax ?? 64,
-      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES + ID_BYTES + 2 * PROMISE_BYTES,
+      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES + ID_BYTES + PROMISE_BYTES,
       shedAt: 2,
     }),
   }

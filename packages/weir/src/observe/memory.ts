@@ -69,7 +69,8 @@ export function observeTerms(limits: ObserveLimits): ObserveTerms {
       why: 'answers of the status server, as text and as bytes',
       arena: 'buffers',
       entriesMax: limits.responsesMax,
-      shellBytes: BUFFER_SHELL_BYTES + 2 * limits.responseBytesMax,
+      // Either is so long that it has pages of its own.
+      shellBytes: BUFFER_SHELL_BYTES + 2 * (limits.responseBytesMax + KIB),
       shedAt: 'never',
     }),
     metrics: term({
@@ -84,7 +85,7 @@ export function observeTerms(limits: ObserveLimits): ObserveTerms {
       name: 'observe.series',
       why: 'label values and histogram buckets of declared metrics',
       entriesMax: limits.seriesMax,
-      shellBytes: 2 * OBJECT_BYTES,
+      shellBytes: STRING_SHELL_BYTES + 56,
       shedAt: 'never',
     }),
     problems: term({

@@ -109,6 +109,14 @@ export const costs: readonly CostCase[] = Object.freeze([
     },
   },
   {
+    // Counted only: their bytes are in the segments.
+    term: terms.operations,
+    fill(account: Account) {
+      account.require(0, account.term.entriesMax)
+      return account
+    },
+  },
+  {
     term: terms.logs,
     fill(account: Account, index: number) {
       const own = (ownAccount ??= besides.require(wide.log))

@@ -6,31 +6,22 @@ import {
   IdSet,
   Ledger,
   planMemory,
-  RingQueue,
 } from '../bounds/index.ts'
-import { copyBytes } from '../codec/index.ts'
-import {
-  decodeHeader,
-  hashId,
-  KeyPair,
-  type LogId,
-  nodeId,
-  topicId,
-  topicLogId,
-} from '../core/index.ts'
+import { hashId, nodeId, topicId } from '../core/index.ts'
 import { Tickets } from '../machine/index.ts'
 import { Backoff, Counters, instant, seededRandom } from '../runtime/index.ts'
-import type { StoredOperation } from '../store/index.ts'
 import { syncCounters } from './counters.ts'
-import { makeLog, TOPIC } from './fixtures.ts'
+import { TOPIC } from './fixtures.ts'
+import { flowCosts } from './flow.costs.ts'
 import { GossipBuffer, type Holdable } from './gossip-buffer.ts'
 import { syncLimits } from './limits.ts'
 import { LogTable } from './log-table.ts'
-import { operationBytes, syncTerms } from './memory.ts'
+import { syncTerms } from './memory.ts'
 import { Peer } from './peer.ts'
 import { topicStreamPolicy } from './policy.ts'
 import { Session } from './session-machine.ts'
 import { Shared } from './shared.ts'
+import { shellCosts } from './shell.costs.ts'
 
 /** Accounts beside the one that is measured come from a ledger of their own. */
 const wide = syncTerms(syncLimits({ topicsMax: 4_096, peersMax: 64 }))
@@ -43,44 +34,10 @@ const id = (index: number, at: number): Uint8Array => {
   return bytes
 }
 
-const pattern = makeLog({
-  key: KeyPair.fromSeed(new Uint8Array(32).fill(1)),
-  count: 1,
-  bodyBytes: 1_024,
-})[0]!
-
-const DELIVERED = 512
-const limits = syncLimits({
-  deliverMax: DELIVERED,
-  queueBytesMax: DELIVERED * operationBytes(pattern.header, pattern.body),
-})
+const limits = syncLimits()
 const terms = syncTerms(limits)
 const held = Object.freeze({ logKey: '', seq: 0, bytes: 0 })
 const random = seededRandom(1)
-
-/** An operation as a session makes it: header and body with memory of their own, the ids as views. */
-function operation(): StoredOperation {
-  const header = decodeHeader(pattern.header)
-  return {
-    id: header.id,
-    author: header.author,
-    logId: copyBytes(topicLogId(TOPIC)) as LogId,
-    seq: header.seq,
-    backlink: header.backlink,
-    header: header.bytes,
-    body: copyBytes(pattern.body!),
-    payloadSize: header.payloadSize,
-    prune: false,
-  }
-}
-
-const ring = (account: Account): unknown => {
-  const queue = new RingQueue<StoredOperation>(account, {
-    bytesOf: ({ header, body }) => operationBytes(header, body),
-  })
-  while (queue.push(operation()) === 'ok');
-  return queue
-}
 
 function shared(table: LogTable): Shared {
   const seen = new IdSet(besides.require(wide.seen), seededRandom(1))
@@ -152,11 +109,12 @@ function buffer(accounts: { held?: Account; buffers?: Account; locks?: Account }
 }
 
 export const costs: readonly CostCase[] = Object.freeze([
+  ...flowCosts,
+  ...shellCosts,
   { term: terms.logs, fill: fillLogs },
   { term: terms.peers, fill: fillPeers },
   { term: terms.sessions, fill: fillSessions },
   { term: terms.targets, fill: fillTargets },
-  { term: terms.deliver, fill: ring },
   {
     term: terms.seen,
     fill(account: Account, index: number) {

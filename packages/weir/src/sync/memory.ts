@@ -37,8 +37,10 @@ export type SyncTerms = Terms<
   | 'seen'
 >
 
-/** Most bytes that a session reads from its stream at once; charged while the session lives. */
+/** Most bytes that a session reads from its stream at once. */
 export const READ_BYTES = 32 * 1024
+/** What is charged for it while the session lives: with the buffer under it, and those of an unfinished frame. */
+export const READ_COST_BYTES = READ_BYTES + 5 * BUFFER_SHELL_BYTES
 
 /** Callers of `publish` that may wait at once, per topic. */
 const PUBLISHES_MAX = 64
@@ -49,7 +51,11 @@ const ID_SHELL_BYTES = BUFFER_SHELL_BYTES + ID_BYTES
  * An operation in memory beside its header and body: two buffers, five views of 100 bytes, three objects. It is charged
  * with the bytes, so that the pools bound it for all topics and peers together.
  */
-export const OPERATION_SHELL_BYTES = 2 * BUFFER_SHELL_BYTES + 5 * 104 + 3 * OBJECT_BYTES
+const OPERATION_SHELL_BYTES = 2 * BUFFER_SHELL_BYTES + 5 * 104 + 3 * OBJECT_BYTES
+/** The same until the store has it. */
+export const ITEM_SHELL_BYTES = OPERATION_SHELL_BYTES + 320
+/** A frame that the stream has not taken, beside its bytes: its buffer, and its link in the chain of writes. */
+export const FRAME_SHELL_BYTES = BUFFER_SHELL_BYTES + 240
 
 export function syncTerms(limits: SyncLimits): SyncTerms {
   const { topicsMax, peersMax } = limits
@@ -90,7 +96,7 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       why: 'topics that are open: machine, shell, timers',
       instancesMax: topicsMax,
       entriesMax: 1,
-      shellBytes: 8 * 1024,
+      shellBytes: 10 * 1024,
     }),
     logs: term({
       name: 'sync.logs',
@@ -147,7 +153,7 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       // A session that was replaced may still be closing.
       entriesMax: 2 * sessionsMax,
       table: 'map',
-      shellBytes: MAP_NODE_BYTES + 8 * OBJECT_BYTES + 8 * PROMISE_BYTES,
+      shellBytes: MAP_NODE_BYTES + 8 * OBJECT_BYTES + 11 * PROMISE_BYTES,
     }),
     publishes: term({
       name: 'sync.publishes',
@@ -163,7 +169,7 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       why: 'what was read for a session and not handled: a chunk, and an unfinished frame',
       arena: 'buffers',
       instancesMax: topicsMax * sessionsMax,
-      payloadBytesMax: limits.frameBytesMax + READ_BYTES,
+      payloadBytesMax: limits.frameBytesMax + READ_COST_BYTES,
       pool: wireBytes,
     }),
     send: term({
@@ -171,7 +177,7 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       why: 'frames that a stream has not yet taken',
       arena: 'buffers',
       instancesMax: topicsMax * sessionsMax,
-      payloadBytesMax: limits.sendWindowBytes + limits.frameBytesMax,
+      payloadBytesMax: limits.sendWindowBytes + limits.frameBytesMax + FRAME_SHELL_BYTES,
       pool: wireBytes,
     }),
     ingest: term({
@@ -242,3 +248,7 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
 /** What an operation is charged wherever it waits. */
 export const operationBytes = (header: Uint8Array, body: Uint8Array | undefined): number =>
   OPERATION_SHELL_BYTES + header.length + (body?.length ?? 0)
+
+/** What it is charged until the store has it, with its decoded header, its place in a list and the name of its log. */
+export const itemBytes = (header: Uint8Array, body: Uint8Array | undefined): number =>
+  ITEM_SHELL_BYTES + header.length + (body?.length ?? 0)

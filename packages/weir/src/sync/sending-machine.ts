@@ -11,6 +11,7 @@ import { addMs } from '../runtime/index.ts'
 import type { Page, StoredOperation } from '../store/index.ts'
 import type { LogRange } from './contract.ts'
 import type { LogRow } from './log-table.ts'
+import { FRAME_SHELL_BYTES } from './memory.ts'
 import {
   encodeDone,
   encodeOperations,
@@ -55,6 +56,7 @@ export class Sending implements Disposable {
   #cursor: LogRow | undefined
   #reading: { readonly ticket: Ticket; readonly row: LogRow; readonly range: LogRange } | undefined
   #measuring: Ticket | undefined
+  /** Bytes that the stream has not taken, with the shell of each frame. */
   #outstanding = 0
   #takenAt: Instant
   #retryAt: Instant = NEVER
@@ -156,8 +158,8 @@ export class Sending implements Disposable {
 
   /** The stream has taken bytes. */
   taken(bytes: number): void {
-    this.#outstanding -= bytes
-    this.#account.give(bytes)
+    this.#outstanding -= bytes + FRAME_SHELL_BYTES
+    this.#account.give(bytes + FRAME_SHELL_BYTES)
     this.#takenAt = this.#shared.now
     this.pump()
   }
@@ -200,7 +202,7 @@ export class Sending implements Disposable {
   /** A frame that is no operation. */
   control(frame: Uint8Array): void {
     if (this.#owner.closed) return
-    if (this.#account.take(frame.length) === 'ok') this.#out(frame)
+    if (this.#account.take(frame.length + FRAME_SHELL_BYTES) === 'ok') this.#out(frame)
     else this.#owner.starved()
   }
 
@@ -302,7 +304,7 @@ export class Sending implements Disposable {
   /** @returns false when there is no memory for the frames now; it is tried again later. */
   #send(operations: readonly StoredOperation[]): boolean {
     const { live } = this.#owner
-    let bytes = 0
+    let bytes = FRAME_SHELL_BYTES
     for (const operation of operations) bytes += operationFrameBytes(operation, live)
     if (this.#account.take(bytes) !== 'ok') {
       this.#retryAt = this.#shared.after(RETRY_MS)
@@ -316,7 +318,7 @@ export class Sending implements Disposable {
 
   #out(frames: Uint8Array): void {
     if (this.#outstanding === 0) this.#takenAt = this.#shared.now
-    this.#outstanding += frames.length
+    this.#outstanding += frames.length + FRAME_SHELL_BYTES
     this.#shared.fx.send(this.#owner.link, frames)
     this.#shared.arm(this.wakeAt)
   }

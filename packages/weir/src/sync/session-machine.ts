@@ -17,7 +17,7 @@ import { type EndCode, type Ending, ending, isCompletion, isOrderly } from './er
 import type { BufferLock } from './gossip-buffer.ts'
 import type { Item } from './ingest-machine.ts'
 import { type LogRow, rowKey } from './log-table.ts'
-import { OPERATION_SHELL_BYTES, operationBytes } from './memory.ts'
+import { ITEM_SHELL_BYTES, itemBytes } from './memory.ts'
 import {
   decodeSync,
   encodeClose,
@@ -166,7 +166,7 @@ export class Session implements SendingOwner, Disposable {
     assert(this.#reserved === undefined, 'a frame was announced and did not come')
     const room = this.pending < this.#shared.limits.ingestPerSessionMax
     // A frame holds at most one operation.
-    const cost = bytes + OPERATION_SHELL_BYTES
+    const cost = bytes + ITEM_SHELL_BYTES
     if (room && this.#host.reserve(cost)) {
       this.#reserved = cost
       return true
@@ -334,7 +334,7 @@ export class Session implements SendingOwner, Disposable {
     if (checkBody(header, message.body) !== 'ok')
       return this.#refuse('the body is not the one of the header')
     const body = message.body && copyBytes(message.body)
-    const bytes = operationBytes(header.bytes, body)
+    const bytes = itemBytes(header.bytes, body)
     this.#host.release(this.#reserved! - bytes, 0)
     this.#reserved = undefined
     this.pending++

@@ -17,7 +17,7 @@ import {
 } from '../transport/index.ts'
 import type { TopicEvent } from './contract.ts'
 import { closeOf, type Ending, ending } from './errors.ts'
-import { READ_BYTES } from './memory.ts'
+import { READ_BYTES, READ_COST_BYTES } from './memory.ts'
 
 /** What the link needs of its topic. */
 export interface LinkHost {
@@ -64,7 +64,7 @@ export class SyncLink {
   async run(): Promise<void> {
     const { frame, host, connection } = this.#options
     try {
-      if (frame.take(READ_BYTES) === 'ok') await this.#run()
+      if (frame.take(READ_COST_BYTES) === 'ok') await this.#run()
       else {
         const full = ending('SYNC_LIMIT', 'there is no memory to read a session')
         host.deliver({ type: 'broken', link: this.link, ending: full })

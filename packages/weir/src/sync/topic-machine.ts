@@ -29,7 +29,7 @@ import { IngestMachine, type IngestOutcome, type Item } from './ingest-machine.t
 import { KeeperMachine } from './keeper-machine.ts'
 import type { SyncLimits } from './limits.ts'
 import { type LogRow, LogTable, rowKey } from './log-table.ts'
-import { operationBytes, type SyncTerms } from './memory.ts'
+import { itemBytes, type SyncTerms } from './memory.ts'
 import type { LogPolicy } from './policy.ts'
 import { type PeerState, Roster } from './roster.ts'
 import { Shared } from './shared.ts'
@@ -354,7 +354,7 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
   }
 
   #publish(ticket: Ticket, operation: StoredOperation): void {
-    const bytes = operationBytes(operation.header, operation.body)
+    const bytes = itemBytes(operation.header, operation.body)
     if (!this.#loaded || !this.#ingest.reserve(bytes)) {
       this.#shared.fx.published(ticket, 'busy')
       return

@@ -103,7 +103,7 @@ export function topicTerms(limits: TopicLimits): TopicTerms {
       why: 'topics with a stream',
       table: 'map',
       entriesMax: limits.topicsMax,
-      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES + ID_BYTES + 8 * OBJECT_BYTES,
+      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES + ID_BYTES + 20 * OBJECT_BYTES,
     }),
     streams: term({
       name: 'topics.streams',
@@ -112,7 +112,7 @@ export function topicTerms(limits: TopicLimits): TopicTerms {
       entriesMax: limits.streamsMax,
       shellBytes:
         MAP_NODE_BYTES +
-        8 * OBJECT_BYTES +
+        12 * OBJECT_BYTES +
         2 * PROMISE_BYTES +
         (limits.traced ? TRACE_CHARS_MAX : 0),
     }),
@@ -139,7 +139,7 @@ export function topicTerms(limits: TopicLimits): TopicTerms {
       name: 'topics.publishes',
       why: 'calls of publish that wait for the one before',
       entriesMax: limits.publishesMax,
-      shellBytes: 2 * PROMISE_BYTES + 2 * OBJECT_BYTES + BUFFER_SHELL_BYTES,
+      shellBytes: 2 * PROMISE_BYTES + 3 * OBJECT_BYTES + BUFFER_SHELL_BYTES,
       payloadBytesMax: limits.publishBytesMax,
     }),
     cursors: term({
@@ -148,7 +148,8 @@ export function topicTerms(limits: TopicLimits): TopicTerms {
       instancesMax: limits.streamsMax,
       entriesMax: limits.cursorLogsMax,
       table: 'map',
-      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES + 2 * ID_BYTES,
+      // The key is joined from two strings and stays so.
+      shellBytes: MAP_NODE_BYTES + 4 * STRING_SHELL_BYTES + 2 * ID_BYTES,
       shedAt: 'never',
     }),
   }
