@@ -44,7 +44,7 @@ export class OffsetRing {
     if (likely > size && this.#charge(likely)) size = likely
     else if (!this.#charge(size)) return false
     this.#peak = buffer ? Math.max(span, this.#peak) : span
-    const grown = new Uint8Array(size)
+    const grown = freshBytes(size)
     for (let at = this.#base; buffer && at < used; ) {
       const from = at % buffer.length
       const to = at % size
@@ -92,6 +92,14 @@ export class OffsetRing {
 }
 
 const { copy } = Buffer.prototype
+/** Below, zeros cost less than what leaves them out. */
+const ZEROED_BYTES_MAX = 4_096
+
+/** Bytes of their own that are written before they are read, so that nobody has to fill them with zeros. */
+export function freshBytes(size: number): Uint8Array {
+  if (size <= ZEROED_BYTES_MAX) return new Uint8Array(size)
+  return new Uint8Array(Buffer.allocUnsafeSlow(size).buffer)
+}
 
 /** Without a view of either, which would be an object for each frame. */
 function copyBetween(

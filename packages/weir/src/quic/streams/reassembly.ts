@@ -6,7 +6,7 @@
  * and its packet is not acknowledged, so it comes again.
  */
 import { RangeSet } from '../recovery/range-set.ts'
-import { OffsetRing } from './offset-ring.ts'
+import { freshBytes, OffsetRing } from './offset-ring.ts'
 
 export class Reassembly {
   readonly #ring = new OffsetRing()
@@ -66,7 +66,7 @@ export class Reassembly {
   take(bytesMax: number): Uint8Array | undefined {
     const length = Math.min(this.available, bytesMax)
     if (length === 0) return undefined
-    const bytes = new Uint8Array(length)
+    const bytes = freshBytes(length)
     this.#ring.copyTo(this.#read, length, bytes, 0)
     this.#read += length
     this.#ranges.removeBelow(this.#read)
