@@ -170,6 +170,18 @@ export async function fill(
       reference: large ? 'C 102-115 s with 9 missing, B never' : '18-145 s or more',
       note: `A's API server alone took ${((tracker.lastAt(0) - from) / 1_000).toFixed(1)} s`,
     })
+    // On a machine with other work this is what can be compared.
+    for (const [role, at] of [
+      ['owner', 0],
+      ['receiver', 1],
+    ] as const) {
+      measures.push({
+        name: `burst of ${count}: CPU time of the ${role} for each object`,
+        value: (cpu[at]! * 1_000) / count,
+        unit: 'ms',
+        reference: '-',
+      })
+    }
   }
   tracker.close()
   const peaks = mesh.controllers.map(({ pid }) => mebibytes(memoryOf(pid).peak))

@@ -12,7 +12,7 @@ export async function rest({ mesh: options, quick, say }: Context): Promise<Meas
     const from = performance.now()
     for (const controller of mesh.controllers) controller.start()
     const [first] = mesh.controllers
-    await until('ready', () => first!.ready(), 60_000, 20)
+    await until('ready', () => first!.ready(), 180_000, 20)
     const readyMs = performance.now() - from
     await mesh.joined()
     const joinedMs = performance.now() - from

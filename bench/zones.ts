@@ -28,7 +28,8 @@ export interface MeshOptions {
 }
 
 const NAMES = Object.freeze(['zone-a', 'zone-b', 'zone-c'])
-const READY_MS = 60_000
+/** On a machine with much other work a process may take half a minute to start. */
+const READY_MS = 180_000
 const PROFILER = join(import.meta.dirname, 'profile-hook.ts')
 const STATUS_TOKEN = randomBytes(16).toString('hex')
 
