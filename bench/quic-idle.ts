@@ -67,7 +67,10 @@ async function compare(): Promise<number> {
       await server.ask({ do: 'close' })
       await sleep(200)
     }
-    const readings = async () => [await server.ask({ do: 'read' }), await client.ask({ do: 'read' })]
+    const readings = async () => [
+      await server.ask({ do: 'read' }),
+      await client.ask({ do: 'read' }),
+    ]
     const before = await readings()
     await snapshots(server, client, 'before')
     const half = { ...dial, count: connections / 2 }

@@ -11,7 +11,7 @@
  *
  * Build first: `npm run build`. The table, in Markdown, goes to standard output, the runs to bench/results as JSON.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -23,8 +23,9 @@ import { library } from './library.ts'
 import { bursts, churn, sustained } from './load.ts'
 import { type Measure, type Scenario, toRows } from './measure.ts'
 import { loadAverage } from './proc.ts'
+import { type Results, record, reportText } from './report.ts'
 import { rest } from './rest.ts'
-import { type Column, formatTable } from './table.ts'
+import type { Column } from './table.ts'
 import type { TransportName } from './zones.ts'
 
 const SCENARIOS: readonly Scenario[] = Object.freeze([
@@ -38,7 +39,6 @@ const SCENARIOS: readonly Scenario[] = Object.freeze([
 ])
 
 const TRANSPORTS: readonly TransportName[] = Object.freeze(['iroh', 'quic'])
-const README = join(import.meta.dirname, 'README.md')
 
 const { values } = parseArgs({
   options: {
@@ -83,12 +83,13 @@ async function run(): Promise<number> {
     })
     return { title, rows }
   })
+  const date = new Date().toISOString()
   const machine = `${availableParallelism()} cores of ${cpus()[0]?.model ?? '?'}, Linux ${release()}, Node ${process.version}; ${repeat} runs; load of the machine ${loadBefore} before, ${loadAverage()} after`
-  const text = `${formatTable(columns)}\n\n${machine}.`
-  console.log(`\n${text}\n`)
   const failures = runs.flatMap(({ failure }) => failure ?? [])
-  for (const failure of failures) console.log(`failed: ${failure}`)
-  console.log(save(columns, failures, machine))
+  const results: Results = { date, machine, failures, columns }
+  const text = reportText([results])
+  console.log(`\n${text}\n`)
+  console.log(save(results))
   if (values.record) record(text)
   return failures.length > 0 ? 1 : 0
 }
@@ -126,19 +127,10 @@ async function once(scenario: Scenario, transport: TransportName, which: string)
   }
 }
 
-function save(columns: readonly Column[], failures: readonly string[], machine: string): string {
+function save(results: Results): string {
   mkdirSync(RESULTS, { recursive: true })
-  const date = new Date().toISOString()
-  const path = join(RESULTS, `${date.replace(/[:.]/g, '-')}.json`)
-  const run = { date, quick: values.quick, machine, memoryBytes: totalmem(), failures, columns }
+  const path = join(RESULTS, `${results.date.replace(/[:.]/g, '-')}.json`)
+  const run = { quick: values.quick, memoryBytes: totalmem(), ...results }
   writeFileSync(path, `${JSON.stringify(run, null, 2)}\n`)
   return `results: bench/results/${path.slice(RESULTS.length + 1)}`
-}
-
-/** Between the two marks of the README. */
-function record(text: string): void {
-  const [before, , after] = readFileSync(README, 'utf8').split(/<!-- (?:results|end) -->/)
-  const date = new Date().toISOString().slice(0, 10)
-  const parts = [`${before}<!-- results -->`, `Measured on ${date}.`, text, `<!-- end -->${after}`]
-  writeFileSync(README, parts.join('\n\n'))
 }
