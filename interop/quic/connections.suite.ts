@@ -1,18 +1,10 @@
 /** Connections as a whole: many at once, over IPv6, with messages, larger datagrams, and an end that was restarted. */
 import assert from 'node:assert/strict'
-import test, { type TestContext } from 'node:test'
+import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KeyPair } from 'weir-mesh/core'
 import type { Connection } from 'weir-mesh/transport'
-import {
-  connect,
-  connectedTo,
-  type Kind,
-  ROLES,
-  type Role,
-  type SharedPeer,
-  sharedPeer,
-} from './sides.ts'
+import { checkOf, connect, connectedTo, type Kind, type SharedPeer, sharedPeer } from './sides.ts'
 import { exchange } from './streams.suite.ts'
 import { UdpProxy } from './udp-proxy.ts'
 import { statsOf, talk, withWeir } from './weir-end.ts'
@@ -25,12 +17,7 @@ const PAYLOAD_BYTES_MIN = 1_400
 
 export function connectionTests(kind: Kind, shared: SharedPeer): void {
   const over6 = sharedPeer(kind, { bind: '[::1]:0' })
-  const check = (what: string, run: (role: Role, t: TestContext) => Promise<void>) => {
-    const options = { skip: kind.skip, timeout: 60_000 }
-    for (const role of ROLES) {
-      test(`${kind.name}: Weir ${role}: ${what}`, options, (t) => run(role, t))
-    }
-  }
+  const check = checkOf(kind)
 
   check(`${AT_ONCE} connections at once, each with streams`, (role) =>
     withWeir({}, async (weir) => {

@@ -1,5 +1,7 @@
 /** Weir's own QUIC with iroh in Rust. */
 import { connectionTests } from './connections.suite.ts'
+import { decisionTests } from './decisions.suite.ts'
+import { endTests } from './ends.suite.ts'
 import { handshakeTests } from './handshakes.suite.ts'
 import { idleTests } from './idle.suite.ts'
 import { lossTests, moveTests } from './network.suite.ts'
@@ -10,6 +12,8 @@ import { violationTests } from './violations.suite.ts'
 const stillThere = idleTests(RUST)
 const peer = sharedPeer(RUST)
 handshakeTests(RUST, peer)
+decisionTests(RUST, peer)
+endTests(RUST, peer)
 violationTests(RUST, peer)
 connectionTests(RUST, peer)
 keyUpdateTests(RUST, peer, 2)

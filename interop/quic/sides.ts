@@ -1,5 +1,5 @@
 /** What the tests against each kind of peer share: the kinds, the two roles, and one peer for the tests of a file. */
-import { after, before, beforeEach } from 'node:test'
+import test, { after, before, beforeEach, type TestContext } from 'node:test'
 import { toHex } from 'weir-mesh/codec'
 import type { NodeId } from 'weir-mesh/core'
 import type { Address, Connection } from 'weir-mesh/transport'
@@ -36,6 +36,21 @@ export const LONG: string | false =
 
 export type Role = 'dials' | 'is dialled'
 export const ROLES: readonly Role[] = Object.freeze(['dials', 'is dialled'])
+
+/** Registers a test for each role of ours. */
+export type Check = (
+  what: string,
+  run: (role: Role, t: TestContext) => Promise<void>,
+  roles?: readonly Role[],
+) => void
+
+export function checkOf(kind: Kind, timeout = 60_000): Check {
+  return (what, run, roles = ROLES) => {
+    for (const role of roles) {
+      test(`${kind.name}: Weir ${role}: ${what}`, { skip: kind.skip, timeout }, (t) => run(role, t))
+    }
+  }
+}
 
 /** Gives the peer while the tests run. */
 export type SharedPeer = () => QuicPeer
