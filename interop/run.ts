@@ -6,8 +6,8 @@
  *     npm run interop -- --measure   prints figures with the Rust peer instead of running tests
  *
  * Builds the Rust peer with cargo and runs the tests against it, those of sync over the binding and those of Weir's own
- * QUIC; runs what takes long with the binding for Node; installs the official Kubernetes client into a folder
- * of its own, outside the workspace, and runs the tests against that.
+ * QUIC; runs what takes long with the binding for Node, and QUIC with the OpenSSL that Node 26 contains; installs the
+ * official Kubernetes client into a folder of its own, outside the workspace, and runs the tests against that.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -17,6 +17,7 @@ import { parseArgs } from 'node:util'
 import { runCommand } from '../tools/children.ts'
 import { ROOT } from '../tools/files.ts'
 import { run as runKubernetes } from './kubernetes/run.ts'
+import { opensslMissing } from './openssl/library.ts'
 
 const { values } = parseArgs({
   options: { require: { type: 'boolean' }, measure: { type: 'boolean' } },
@@ -33,6 +34,8 @@ const RUST_TESTS = Object.freeze([
   'rust-refuses.test.ts',
   join('quic', 'rust.test.ts'),
 ])
+/** Weir's own QUIC with that of OpenSSL, which is in Node 26; also in `npm test`, where it may be skipped. */
+const OPENSSL_TESTS = Object.freeze([join('openssl', 'openssl.test.ts')])
 /** Weir's own QUIC with the iroh binding, which needs no cargo; the short part is in `npm test`. */
 const BINDING_TESTS = Object.freeze([join('quic', 'binding-long.test.ts')])
 
@@ -41,7 +44,8 @@ async function run(): Promise<number> {
   if (rust !== 0 || values.measure) return rust
   const binding = await test(BINDING_TESTS, { ...process.env, WEIR_INTEROP_LONG: '1' })
   if (binding !== 0) return binding
-  return againstKubernetes()
+  const openssl = await againstOpenssl()
+  return openssl !== 0 ? openssl : againstKubernetes()
 }
 
 async function againstRust(): Promise<number> {
@@ -60,6 +64,11 @@ async function againstRust(): Promise<number> {
   const env = { ...process.env, WEIR_RUST_PEER: join(TARGET, 'release', PACKAGE) }
   if (values.measure) return node([join(INTEROP, 'measure.ts')], env)
   return test(RUST_TESTS, env)
+}
+
+async function againstOpenssl(): Promise<number> {
+  const missing = opensslMissing()
+  return missing === false ? test(OPENSSL_TESTS, process.env) : untried(`OpenSSL: ${missing}`)
 }
 
 async function againstKubernetes(): Promise<number> {
