@@ -232,11 +232,23 @@ export class OpensslConnection {
     const [read, ms] = [stream.read.digest('hex'), Math.round(performance.now() - stream.since)]
     const got = { conn, bytes: stream.readBytes, hash: read }
     const sent = stream.written.digest('hex')
-    if (use.kind === 'swallow') this.#event('received', { ...got, end, ms })
-    else if (use.kind === 'echo') this.#event('echoed', { ...got, end, finished: true })
-    else if (use.kind === 'talk') this.#event('talked', { ...got, sent, ms })
-    else if (use.kind === 'reset') this.#event('reset', { conn })
-    else this.#event('sent', { conn, bytes: use.bytes, hash: sent, stopped: null, ms })
+    switch (use.kind) {
+      case 'swallow':
+        this.#event('received', { ...got, end, ms })
+        break
+      case 'echo':
+        this.#event('echoed', { ...got, end, finished: true })
+        break
+      case 'send':
+        this.#event('sent', { conn, bytes: use.bytes, hash: sent, stopped: null, ms })
+        break
+      case 'talk':
+        this.#event('talked', { ...got, sent, ms })
+        break
+      case 'reset':
+        this.#event('reset', { conn })
+        break
+    }
     this.#free(stream)
   }
 

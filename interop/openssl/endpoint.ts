@@ -156,7 +156,8 @@ export class OpensslEndpoint {
     const wanted = Buffer.from(this.#options.protocol)
     const signature = {
       return: 'int32',
-      arguments: ['pointer', 'pointer', 'pointer', 'pointer', 'uint32', 'pointer'],
+      // Addresses as numbers: what calls back gives nothing else.
+      arguments: ['uint64', 'uint64', 'uint64', 'uint64', 'uint32', 'uint64'],
     } as const
     const choose = lib.registerCallback(signature, (_, out, outLength, offered, length) => {
       const names = memory.toBuffer(offered, length)
