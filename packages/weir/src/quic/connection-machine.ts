@@ -82,6 +82,7 @@ export class ConnectionMachine implements Disposable {
     return {
       taken,
       lost: recovery.lostPackets,
+      probes: recovery.probes,
       collapses: recovery.collapses,
       mtu: recovery.mtu.current,
       blackHoles: recovery.mtu.blackHoles,

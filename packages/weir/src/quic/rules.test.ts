@@ -4,65 +4,13 @@ import test from 'node:test'
 import { instant } from '../runtime/index.ts'
 import { writeRetry } from './endpoint/stateless.ts'
 import { FrameType } from './frames/frame-types.ts'
-import { writeNumbers, writePath } from './frames/write-frames.ts'
 import { ErrorCode } from './packet/errors.ts'
-import {
-  decodeParameters,
-  encodeParameters,
-  type TransportParameters,
-} from './packet/parameters.ts'
-import type { QuicSecurity } from './security.ts'
-import { World, type WorldOptions } from './simulation.fixture.ts'
-import type { Side } from './simulation-side.fixture.ts'
+import { longHeadSize, writeLongHead } from './packet/header.ts'
+import type { TransportParameters } from './packet/parameters.ts'
+import { writeVarint2 } from './packet/varint.ts'
+import { changed, connected, idsOf, listen, made, pass, SECOND } from './rules.fixture.ts'
+import type { World } from './simulation.fixture.ts'
 import { toySecurity } from './toy-tls.fixture.ts'
-
-const CLEAN = Object.freeze({ lost: 0, doubled: 0, damaged: 0, delayUs: 500, jitterUs: 0 })
-const SECOND = 1_000_000
-
-const made = (options: Partial<WorldOptions> = {}) =>
-  new World({ seed: 1, faults: CLEAN, security: toySecurity(), streams: 0, ...options })
-
-function connected(options: Partial<WorldOptions> = {}): World {
-  const world = made(options)
-  world.run(() => world.a.up && world.b.up)
-  pass(world, 200_000)
-  return world
-}
-
-function pass(world: World, us: number): void {
-  const until = world.now + us
-  world.at(until, () => {})
-  world.run(() => world.now >= until)
-}
-
-/** Notes what a side says from now on. */
-function listen(world: World, side: Side): string[] {
-  const said: string[] = []
-  world.watch = (from, bytes) => {
-    if (from === side) said.push(...(world.read(from, bytes) ?? []))
-  }
-  return said
-}
-
-/** A security whose server tells other transport parameters than it was given. */
-function changed(
-  side: 'client' | 'server',
-  change: (own: TransportParameters) => void,
-): QuicSecurity {
-  const toy = toySecurity()
-  const altered = (bytes: Uint8Array): Uint8Array => {
-    const own = decodeParameters(bytes, side === 'client')
-    assert.ok(!('reason' in own))
-    change(own)
-    return encodeParameters(own)
-  }
-  return {
-    ...toy,
-    [side]: (
-      options: Parameters<QuicSecurity['client']>[0] & Parameters<QuicSecurity['server']>[0],
-    ) => toy[side]({ ...options, parameters: altered(options.parameters) }),
-  }
-}
 
 test('who waits for credit of a stream says so, once for each limit', () => {
   const world = connected()
@@ -105,50 +53,6 @@ test('who waits for credit of the connection, or for a stream, says so', () => {
   assert.deepEqual(said, [])
   world.close()
   limited.close()
-})
-
-test('a challenge from elsewhere is answered there and moves nothing', () => {
-  const world = connected()
-  const elsewhere = { host: '10.7.7.7', port: 7 }
-  const challenge = new Uint8Array(1_000)
-  writePath(challenge, 0, FrameType.pathChallenge, new Uint8Array(8).fill(7))
-  const answers: { readonly port: number; readonly length: number }[] = []
-  world.watch = (_from, bytes, remote) => {
-    if (world.read(world.b, bytes)?.includes('response')) {
-      answers.push({ port: remote.port, length: bytes.length })
-    }
-  }
-  world.forge(world.b, challenge, 50, elsewhere)
-  world.b.machine.flush(instant(world.now), world.b)
-  assert.deepEqual(answers, [{ port: 7, length: 1_200 }])
-  assert.equal(world.b.machine.stats.moves, 0)
-  // From few bytes, few bytes.
-  world.forge(world.b, challenge.subarray(0, 9), 51, elsewhere)
-  world.b.machine.flush(instant(world.now), world.b)
-  assert.equal(answers.length, 2)
-  assert.ok(answers[1]!.length <= 3 * 38)
-  world.close()
-})
-
-test('a packet that does more than probe moves the path, and an old one does not', () => {
-  const world = connected()
-  const elsewhere = { host: '10.7.7.7', port: 7 }
-  const ping = Uint8Array.of(FrameType.ping, 0, 0, 0)
-  world.forge(world.b, ping, 60)
-  world.forge(world.b, ping, 55, elsewhere)
-  assert.equal(world.b.machine.stats.moves, 0)
-  world.forge(world.b, ping, 61, elsewhere)
-  assert.equal(world.b.machine.stats.moves, 1)
-  const to = new Set<string>()
-  world.watch = (from, bytes, remote) => {
-    if (world.read(from, bytes)?.includes('challenge')) to.add(remote.host)
-  }
-  world.b.machine.flush(instant(world.now), world.b)
-  assert.deepEqual([...to].sort(), ['10.0.0.1', '10.7.7.7'], 'both are asked')
-  world.watch = undefined
-  pass(world, 10 * SECOND)
-  assert.deepEqual(world.b.machine.remote, world.a.address, 'only one of them answers')
-  world.close()
 })
 
 test('a key that has sealed all it may and cannot be updated ends the connection', () => {
@@ -280,7 +184,14 @@ test('a short Initial, and a second packet for another connection, are dropped',
   }
   world.a.machine.flush(instant(world.now), world.a)
   const [first] = datagrams
-  const short = first!.slice(0, 1_199)
+  const { destination, source } = idsOf(first!)
+  const short = new Uint8Array(600)
+  const headEnd = longHeadSize(true, destination, source, new Uint8Array(0), 1)
+  const lengthAt = writeLongHead(short, 0, 'initial', destination, source, new Uint8Array(0), 1)
+  writeVarint2(short, lengthAt, 600 - headEnd + 1)
+  short[headEnd - 1] = 9
+  short[headEnd] = FrameType.ping
+  toySecurity().initialKeys(destination, 'client').write.seal(short, 0, headEnd, 584, 9, 1)
   world.b.machine.receive(short, world.a.address, instant(world.now), world.b)
   assert.equal(world.b.machine.stats.taken, 0)
   world.b.machine.receive(first!.slice(), world.a.address, instant(world.now), world.b)
@@ -298,7 +209,7 @@ test('a client takes one Retry, with the right tag and another id, and before an
   }
   a.machine.flush(instant(world.now), a)
   const [first] = sent
-  const original = first!.slice(6, 6 + first![5]!)
+  const original = idsOf(first!).destination
   const source = world.issued.find(({ side }) => side === a)!.id.bytes
   const retry = (id: Uint8Array, of: Uint8Array) => {
     const bytes = new Uint8Array(300)
@@ -353,16 +264,74 @@ test('version negotiation ends a client that was not heard, unless it names vers
   world.close()
 })
 
-test('ids that we retire are told to the peer until it knows', () => {
+test('a packet that wants an answer is long enough for a reset', () => {
   const world = connected()
-  const said = listen(world, world.b)
-  const bytes = new Uint8Array(30)
-  const end = writeNumbers(bytes, 0, FrameType.retireConnectionId, 0)
-  world.forge(world.b, bytes.slice(0, end))
-  world.b.machine.flush(instant(world.now), world.b)
-  assert.ok(
-    said.some((each) => each.startsWith('newId 2 0')),
-    `${said}`,
-  )
+  const lengths: number[] = []
+  world.watch = (_from, bytes) => {
+    if ((bytes[0]! & 0x80) === 0) lengths.push(bytes.length)
+  }
+  pass(world, 4_900_000)
+  lengths.length = 0
+  world.run(() => lengths.length > 0)
+  assert.ok(lengths[0]! >= 43, `${lengths}`)
+  world.close()
+})
+
+test('who only acknowledges asks for an answer now and then, when there is much to report', () => {
+  const world = connected()
+  const { b } = world
+  const give = (step: number) => {
+    for (let each = 0; each < 40; each++) {
+      const number = 1_000 * step + step * each
+      world.forge(b, Uint8Array.of(FrameType.ping, 0, 0, 0), number)
+      b.machine.flush(instant(world.now), b)
+      if (b.machine.stats.inFlight > 0) return each
+    }
+    return -1
+  }
+  assert.ok(give(2) >= 20)
+  world.close()
+})
+
+test('a client that has an answer to its data is confirmed, also when it is not told so', () => {
+  const world = made({ limits: { keepAliveMs: 0 } })
+  const { a, b } = world
+  const send = b.send.bind(b)
+  b.send = (bytes, length, remote) => {
+    if (!world.read(b, bytes.slice(0, length))?.includes('done')) send(bytes, length, remote)
+  }
+  world.run(() => a.up && b.up)
+  const stream = a.machine.open(false)!
+  b.work = () => {}
+  a.machine.write(stream, new Uint8Array(100), 0)
+  world.run(() => a.machine.stats.inFlight > 0)
+  world.run(() => a.machine.stats.inFlight === 0)
+  b.address = { host: '10.9.9.8', port: 9 }
+  a.machine.write(stream, new Uint8Array(100), 0)
+  const before = world.sent
+  pass(world, SECOND)
+  assert.ok(world.sent - before >= 4, 'it probes')
+  world.close()
+})
+
+test('a keep-alive goes out behind a window that is full', () => {
+  const world = made()
+  const { a, b } = world
+  const send = b.send.bind(b)
+  b.send = (bytes, length, remote) => {
+    if ((bytes[0]! & 0x80) !== 0) send(bytes, length, remote)
+  }
+  world.run(() => a.up)
+  const stream = a.machine.open(false)!
+  b.work = () => {}
+  a.machine.write(stream, new Uint8Array(16_000), 0)
+  pass(world, SECOND)
+  assert.ok(a.machine.stats.inFlight >= a.machine.stats.window - 1_200)
+  let sent = 0
+  world.watch = (from) => {
+    if (from === a) sent++
+  }
+  pass(world, 6 * SECOND)
+  assert.ok(sent > 0)
   world.close()
 })

@@ -149,12 +149,14 @@ test('a program that stands still for two seconds loses nothing and ends nothing
     world.run(() => world.b.received.size > 4)
     const { machine } = world[side]
     const before = machine.stats
+    assert.equal(before.probes, 0)
     world.a.stalledUntil = world.b.stalledUntil = world.now + 2_000_000
     world.run(both(world))
     const after = machine.stats
     assert.ok(!world.a.end && !world.b.end, world.describe())
     assert.ok(after.stalledUs >= 1_900_000, `${after.stalledUs} us`)
     assert.equal(after.lost, before.lost)
+    assert.equal(after.probes, 0, 'the answers lay in the socket')
     assert.ok(after.smoothedUs < 50_000, `a round trip of ${after.smoothedUs} us`)
     world.close()
   }

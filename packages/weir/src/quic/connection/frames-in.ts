@@ -129,8 +129,6 @@ export class FramesIn implements FrameSink, RefSink {
     state.pathResponse = copyBytes(data)
     state.pathResponseTo = this.remote
     state.pathResponseRoom = AMPLIFICATION * this.datagramBytes
-    // A packet that does more than probe shows the peer which path is in use (RFC 9000 section 9.3.3).
-    if (state.client) state.pingDue = true
   }
 
   pathResponse(data: Uint8Array): undefined {

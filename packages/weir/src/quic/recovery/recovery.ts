@@ -30,6 +30,8 @@ export class Recovery {
   /** How often the path was found congested over a long time, for tests and metrics. */
   collapses = 0
   lostPackets = 0
+  /** Probes for want of an answer. */
+  probes = 0
   #firstSampleAt = Number.POSITIVE_INFINITY
   #newest = -1
   #newestAt = 0
@@ -177,6 +179,7 @@ export class Recovery {
     }
     sent.trim()
     space.probes = 2
+    this.probes++
     this.probeCount++
     space.lastElicitingAt = now
   }
