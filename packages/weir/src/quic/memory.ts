@@ -6,6 +6,7 @@
 import { MAP_NODE_BYTES, NATIVE_KEY_BYTES, pool, type Terms, term } from '../bounds/index.ts'
 import { TRACE_CHARS_MAX, type TransportLimits, transportTerms } from '../transport/index.ts'
 import { LOCAL_IDS_MAX } from './connection/connection-ids.ts'
+import { MASK_CIPHERS_MAX } from './crypto/header-mask.ts'
 
 export interface QuicLimits extends TransportLimits {
   /** Handshakes that run, of peers that are not authenticated yet. Half of the connections. */
@@ -36,8 +37,10 @@ export const DATAGRAM_BUFFER_BYTES = 1_500
 
 /** A connection without its streams: machine, spaces, ids, path, shell, timer, containers. */
 const CONNECTION_BYTES = 11_000
-/** Packet keys of both directions with the phases before and after. */
-const CONNECTION_NATIVE_BYTES = 6 * NATIVE_KEY_BYTES
+/** Packet keys of one direction and phase: a heap object, and an array beside the heap. Measured. */
+const KEYS_BYTES = 470
+/** A cipher for the header protection of AES, nearly all beside the heap. Measured. */
+const MASK_CIPHER_BYTES = 1_400
 /** TLS, the keys of two more levels and handshake bytes of both directions. */
 const HANDSHAKE_BYTES = 24_000 + 10 * NATIVE_KEY_BYTES
 /** A stream with both halves, its ranges, the rings of 1 KiB under them, and its handles. */
@@ -77,6 +80,9 @@ export type QuicTerms = ReturnType<typeof transportTerms> &
 
 export function quicTerms(limits: QuicLimits): QuicTerms {
   const { endpointsMax } = limits
+  // Both directions, and the phase before or after of the one that is read; ciphers are shared by the whole process.
+  const ciphers = Math.min(3, MASK_CIPHERS_MAX / limits.connectionsMax)
+  const keysBytes = Math.ceil(4 * KEYS_BYTES + ciphers * MASK_CIPHER_BYTES)
   const connectionsMax = endpointsMax * limits.connectionsMax
   const base = transportTerms(limits)
   const sendPool = pool({
@@ -110,11 +116,11 @@ export function quicTerms(limits: QuicLimits): QuicTerms {
     }),
     keys: term({
       name: 'quic.keys',
-      why: 'packet keys of connections, outside of the heap',
+      why: 'packet keys of connections, through their phases',
       arena: 'native',
       instancesMax: endpointsMax,
       entriesMax: limits.connectionsMax,
-      shellBytes: CONNECTION_NATIVE_BYTES,
+      shellBytes: keysBytes,
       shedAt: 'never',
     }),
     send: term({

@@ -11,7 +11,7 @@ import { chachaMask } from './chacha-block.ts'
 
 export const SAMPLE_BYTES = 16
 /** How many connections can be busy, twice over, before their ciphers are made again and again. */
-export const MASK_CIPHERS_MAX = 64
+export const MASK_CIPHERS_MAX = 32
 
 /** All ChaCha masks are written here: they are used up before the next one is made. */
 const shared = new Uint8Array(5)
