@@ -1,7 +1,7 @@
 /** How connections and streams end: codes and reasons cross the wire as they were given. */
 import assert from 'node:assert/strict'
 import { StreamError } from 'weir-mesh/transport'
-import { checkOf, connect, type Kind, type SharedPeer } from './sides.ts'
+import { checkOf, connect, type Kind, type SharedPeer, sharedPeer } from './sides.ts'
 import { withWeir } from './weir-end.ts'
 
 /** Does not fit into 32 bits. */
@@ -23,6 +23,22 @@ export function endTests(kind: Kind, shared: SharedPeer): void {
       assert.deepEqual(await theirs.connection.closed, expected)
     }),
   )
+
+  if (kind.precise) {
+    const hasty = sharedPeer(kind, { 'idle-ms': '1000' })
+    check('the shorter idle timeout holds, and both notice', (role) =>
+      withWeir({ limits: { keepAliveMs: 0 } }, async (weir) => {
+        const peer = hasty()
+        const { connection, conn } = await connect(role, weir, peer)
+        const [close, { end }] = await Promise.all([
+          connection.closed,
+          peer.take('closed', (line) => line.conn === conn),
+        ])
+        assert.equal(close.by, 'lost')
+        assert.deepEqual(end, { by: 'lost', reason: 'timed out' })
+      }),
+    )
+  }
 
   check('codes of resets and stops arrive, ours there and theirs here', (role) =>
     withWeir({}, async (weir) => {

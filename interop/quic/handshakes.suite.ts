@@ -1,7 +1,15 @@
 /** Handshakes in both roles with each cipher, and streams of both kinds on what they make. */
 import assert from 'node:assert/strict'
 import type { QuicPeer } from './peer.ts'
-import { checkOf, connect, connectedTo, type Kind, type Pair, type SharedPeer } from './sides.ts'
+import {
+  checkOf,
+  connect,
+  connectedTo,
+  type Kind,
+  type Pair,
+  type SharedPeer,
+  sharedPeer,
+} from './sides.ts'
 import { UdpProxy } from './udp-proxy.ts'
 import { assertSame, echo, PROTOCOL, receive, send, talk, type Weir, withWeir } from './weir-end.ts'
 
@@ -9,6 +17,9 @@ const SUITES = Object.freeze([
   [0x1301, 'AES-128-GCM'],
   [0x1303, 'ChaCha20-Poly1305'],
 ] as const)
+
+/** The ServerHello comes behind something else: a request for another hello. */
+const AFTER_RETRY_REQUEST = /^> initial .*crypto [1-9]\d*\+/m
 
 export function handshakeTests(kind: Kind, shared: SharedPeer): void {
   const check = checkOf(kind)
@@ -26,6 +37,21 @@ export function handshakeTests(kind: Kind, shared: SharedPeer): void {
         connection.close()
         await peer.take('closed', (line) => line.conn === conn)
       }),
+    )
+  }
+
+  if (kind.precise) {
+    const other = sharedPeer(kind, { 'hello-retry': '' })
+    check(
+      'a key share that does not fit is asked for again (HelloRetryRequest)',
+      (role) =>
+        withWeir({}, async (weir) => {
+          const { connection } = await connect(role, weir, other())
+          assert.match(weir.tap.story(), AFTER_RETRY_REQUEST)
+          const { sent, hash } = await talk(connection, 20_000)
+          assert.equal(hash, sent)
+        }),
+      ['is dialled'],
     )
   }
 

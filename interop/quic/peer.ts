@@ -70,9 +70,14 @@ export class QuicPeer implements AsyncDisposable {
   #id = ''
   #address: Address = ''
 
+  /** An option without a value is a flag. */
   static async start(start: Start, options: Readonly<Record<string, string>>): Promise<QuicPeer> {
     const words = Object.entries({ 'timeout-ms': '180000', ...options })
-    const peer = new QuicPeer(start(words.flatMap(([name, value]) => [`--${name}`, value])))
+    const peer = new QuicPeer(
+      start(
+        words.flatMap(([name, value]) => (value === '' ? [`--${name}`] : [`--${name}`, value])),
+      ),
+    )
     const ready = await peer.take('ready')
     peer.#id = ready['id'] as string
     peer.#address = ready['addr'] as string

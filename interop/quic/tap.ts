@@ -31,16 +31,16 @@ export class Tap {
   #noting = true
 
   constructor(real: QuicSecurity) {
-    const wrapped = (keys: { readonly read: PacketKeys; readonly write: PacketKeys }) => ({
-      read: new TappedKeys(keys.read, this),
-      write: new TappedKeys(keys.write, this),
+    const wrapped = (level: string, keys: { readonly read: PacketKeys; write: PacketKeys }) => ({
+      read: new TappedKeys(keys.read, level, this),
+      write: new TappedKeys(keys.write, level, this),
     })
     this.security = {
       ...real,
-      initialKeys: (id, role) => wrapped(real.initialKeys(id, role)),
+      initialKeys: (id, role) => wrapped('initial ', real.initialKeys(id, role)),
       levelKeys: (secrets: LevelSecrets) => {
         this.suites.push(secrets.suite)
-        return wrapped(real.levelKeys(secrets))
+        return wrapped('', real.levelKeys(secrets))
       },
     }
   }
@@ -66,24 +66,26 @@ export class Tap {
   }
 
   /** @internal */
-  packet(by: 'us' | 'peer', number: number, bytes: Uint8Array, from: number, to: number): void {
+  packet(by: 'us' | 'peer', name: string, bytes: Uint8Array, from: number, to: number): void {
     const said: string[] = []
     const sink = new Notes(said, (application, code, reason) => {
       this.closes.push({ by, application, code, reason })
     })
     const read = readFrames(new Cursor().reset(bytes, from, to), 'application', sink)
     if (typeof read !== 'number') said.push(`BAD ${read.code} ${read.reason}`)
-    this.#frames.push(`${by === 'us' ? '>' : '<'} #${number} ${said.join(', ')}`)
+    this.#frames.push(`${by === 'us' ? '>' : '<'} ${name} ${said.join(', ')}`)
     if (this.#frames.length > FRAMES_MAX) this.#frames.shift()
   }
 }
 
 class TappedKeys implements PacketKeys {
   readonly #real: PacketKeys
+  readonly #level: string
   readonly #tap: Tap
 
-  constructor(real: PacketKeys, tap: Tap) {
+  constructor(real: PacketKeys, level: string, tap: Tap) {
     this.#real = real
+    this.#level = level
     this.#tap = tap
   }
 
@@ -99,7 +101,7 @@ class TappedKeys implements PacketKeys {
     packetNumber: number,
     packetNumberLength: number,
   ): number {
-    if (this.#tap.noting) this.#tap.packet('us', packetNumber, buffer, headerEnd, plainEnd)
+    if (this.#tap.noting) this.#note('us', packetNumber, buffer, headerEnd, plainEnd)
     return this.#real.seal(buffer, start, headerEnd, plainEnd, packetNumber, packetNumberLength)
   }
 
@@ -116,17 +118,21 @@ class TappedKeys implements PacketKeys {
   ): number {
     const plainEnd = this.#real.open(buffer, start, headerEnd, end, packetNumber)
     if (this.#tap.noting && plainEnd >= 0) {
-      this.#tap.packet('peer', packetNumber, buffer, headerEnd, plainEnd)
+      this.#note('peer', packetNumber, buffer, headerEnd, plainEnd)
     }
     return plainEnd
   }
 
   next(): PacketKeys {
-    return new TappedKeys(this.#real.next(), this.#tap)
+    return new TappedKeys(this.#real.next(), this.#level, this.#tap)
   }
 
   [Symbol.dispose](): void {
     this.#real[Symbol.dispose]()
+  }
+
+  #note(by: 'us' | 'peer', number: number, bytes: Uint8Array, from: number, to: number): void {
+    this.#tap.packet(by, `${this.#level}#${number}`, bytes, from, to)
   }
 }
 

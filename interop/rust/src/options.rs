@@ -37,6 +37,7 @@ pub struct Options {
     pub policy: Policy,
     pub suite: Suite,
     pub key_packets: Option<u64>,
+    pub hello_retry: bool,
     pub idle: Option<Duration>,
     alpn: Option<Vec<u8>>,
     protocol: String,
@@ -76,6 +77,7 @@ impl Options {
             policy: Policy::Accept,
             suite: Suite::All,
             key_packets: None,
+            hello_retry: false,
             idle: None,
             alpn: None,
             protocol: LOG_SYNC.to_owned(),
@@ -87,6 +89,7 @@ impl Options {
                 "--live" => options.live = true,
                 "--no-live" => options.live = false,
                 "--abrupt" => options.abrupt = true,
+                "--hello-retry" => options.hello_retry = true,
                 _ => {
                     let value = words
                         .next()

@@ -75,7 +75,7 @@ async fn endpoint(options: &Options) -> Outcome<Endpoint> {
         .secret_key(SecretKey::from_bytes(options.key.as_bytes()))
         .alpns(vec![options.alpn()])
         .transport_config(transport.build())
-        .crypto_provider(suites::provider(options.suite, options.key_packets)?)
+        .crypto_provider(suites::provider(options)?)
         .clear_ip_transports()
         .bind_addr(options.bind)?;
     Ok(builder.bind().await?)

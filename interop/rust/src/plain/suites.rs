@@ -1,4 +1,4 @@
-//! Which cipher suites iroh may use, and how long it uses a key.
+//! Which cipher suites iroh may use, how long it uses a key, and whether its first key share fits.
 //!
 //! iroh starts one key update early in a connection and then none before the limit of the cipher,
 //! which is 2^23 packets or none at all. A key that says of itself that it may seal few packets makes
@@ -8,12 +8,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use iroh::tls::default_provider;
-use rustls::crypto::CryptoProvider;
 use rustls::crypto::cipher::{AeadKey, Iv};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::quic::{Algorithm, HeaderProtectionKey, PacketKey, Tag};
-use rustls::{CipherSuite, Error, SupportedCipherSuite, Tls13CipherSuite};
+use rustls::{CipherSuite, Error, NamedGroup, SupportedCipherSuite, Tls13CipherSuite};
 
 use crate::fail::{Fail, Outcome};
+use crate::options::Options;
 
 #[derive(Clone, Copy)]
 pub enum Suite {
@@ -39,10 +40,15 @@ impl FromStr for Suite {
 /// noq updates so many packets before the limit of the cipher.
 const MARGIN: u64 = 10_000;
 
-pub fn provider(suite: Suite, key_packets: Option<u64>) -> Outcome<Arc<CryptoProvider>> {
+pub fn provider(options: &Options) -> Outcome<Arc<CryptoProvider>> {
     let mut provider = CryptoProvider::clone(&default_provider());
+    if options.hello_retry {
+        // As client it sends a share of the first group alone.
+        let group = |each: &&dyn SupportedKxGroup| each.name() == NamedGroup::X25519;
+        provider.kx_groups.sort_by_key(group);
+    }
     // The packets before the keys need AES-128-GCM, so it stays, as the last choice.
-    let wanted: &[CipherSuite] = match suite {
+    let wanted: &[CipherSuite] = match options.suite {
         Suite::All => &[
             CipherSuite::TLS13_AES_256_GCM_SHA384,
             CipherSuite::TLS13_AES_128_GCM_SHA256,
@@ -59,7 +65,7 @@ pub fn provider(suite: Suite, key_packets: Option<u64>) -> Outcome<Arc<CryptoPro
         .map(|&wanted| {
             let mut all = provider.cipher_suites.iter();
             let found = all.find(|each| each.suite() == wanted)?.tls13()?;
-            Some(SupportedCipherSuite::Tls13(match key_packets {
+            Some(SupportedCipherSuite::Tls13(match options.key_packets {
                 Some(packets) => short_lived(found, packets)?,
                 None => found,
             }))
