@@ -1,0 +1,23 @@
+/** The checked-in corpus, and inputs near it: nothing throws, nothing is kept. `tests/quic-fuzz.ts` looks for more. */
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { seededRandom } from '../runtime/index.ts'
+import { mutated, openTarget, readCorpus, TARGETS } from './fuzz.fixture.ts'
+
+const NEAR = 20
+
+for (const name of TARGETS) {
+  test(`the corpus and inputs near it do no harm: ${name}`, () => {
+    const inputs = readCorpus().filter(({ target }) => target === name)
+    assert.ok(inputs.length >= 10, `${inputs.length} inputs`)
+    const random = seededRandom(42)
+    using target = openTarget(name)
+    for (const { bytes } of inputs) {
+      target.run(Uint8Array.from(bytes))
+      for (let each = 0; each < NEAR; each++) {
+        const other = inputs[random.below(inputs.length)]!.bytes
+        target.run(mutated(bytes, other, random))
+      }
+    }
+  })
+}
