@@ -162,7 +162,7 @@ check(
 )
 
 check('another protocol is refused with alert 120', (role) =>
-  withWeir({ connectTimeoutMs: 3_000 }, async (weir) => {
+  withWeir({ connectTimeoutMs: 1_000 }, async (weir) => {
     const transport = CRYPTO + Alert.noApplicationProtocol
     if (role === 'dials') {
       // OpenSSL 3.5 keeps to itself what it says to a client hello that it does not like.

@@ -163,6 +163,17 @@ for (const suite of suites) {
     for (let end = 0; end < 10 + 16; end++) {
       assert.equal(keys.open(new Uint8Array(30), 0, 10, end, 0), -1)
     }
+    const sealed = packet(Uint8Array.of(0x40, 1), new Uint8Array(9))
+    keys.seal(sealed, 0, 2, 11, 1, 1)
+    keys.unmask(sealed, 0, 1)
+    for (let length = 0; length < sealed.length; length++) {
+      const cut = sealed.slice(0, length)
+      assert.equal(
+        keys.open(cut, 0, 2, sealed.length, 1),
+        -1,
+        'a packet that ends after its buffer',
+      )
+    }
     assert.throws(() => keys.seal(new Uint8Array(40), 0, 2, 4, 0, 1), /too short/)
     assert.throws(() => keys.seal(new Uint8Array(20), 0, 2, 5, 0, 1), /room/)
     for (const number of [2 ** 53, -1, 0.5, Number.NaN]) {

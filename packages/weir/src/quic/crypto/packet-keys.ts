@@ -116,7 +116,7 @@ class NativePacketKeys implements PacketKeys {
   ): number {
     const plainEnd = end - TAG_BYTES
     this.#setNonce(packetNumber)
-    if (plainEnd < headerEnd) return -1
+    if (plainEnd < headerEnd || end > buffer.length) return -1
     const authentic = openInPlace(
       this.suite,
       this.#material,
