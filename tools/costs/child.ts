@@ -15,7 +15,7 @@ export interface ChildOptions {
 }
 
 /** A filling that never ends is a mistake. */
-const TIMEOUT_MS = 60_000
+const TIMEOUT_MS = 180_000
 
 /** With the allocator as the launcher sets it, which decides what stays resident. */
 export function runNode(args: readonly string[], options: ChildOptions = {}): Promise<ChildResult> {

@@ -1,7 +1,14 @@
 /** How the terms of the embedded API are filled for `npm run costs`. */
 import { ServerResponse } from 'node:http'
 import { Duplex } from 'node:stream'
-import { type Account, type CostCase, Ledger, planMemory, RingQueue } from 'weir-mesh/bounds'
+import {
+  type Account,
+  type CostCase,
+  Ledger,
+  planMemory,
+  RingQueue,
+  type Term,
+} from 'weir-mesh/bounds'
 import { Scope, seededRandom } from 'weir-mesh/runtime'
 import { silentClients } from '../../../weir/testing/silent-clients.ts'
 import type { JsonObject } from '../kube/index.ts'
@@ -20,7 +27,7 @@ const KEY_BYTES = 34
 const UID_BYTES = 36
 const KINDS = 32
 const CLIENTS = 64
-const BODY_BYTES = 64 * 1024
+const BODY_BYTES = 120 * 1024
 const LINE_BYTES = 512
 /** What a kind below is charged for its schema. */
 const SCHEMA_BYTES = 2 * 2_432
@@ -135,7 +142,10 @@ async function server(
   const give = (term: ApiTerms[keyof ApiTerms]) =>
     measured[names.find((name) => terms[name] === term)!] ??
     besides.require(all.find(({ name }) => name === term.name)!)
-  const ledger = { require: give, open: open ?? give } as unknown as Ledger
+  const ledger = {
+    require: give,
+    open: (term: Term) => open?.() ?? give(term),
+  } as unknown as Ledger
   return ApiServer.open({ scope, ledger, terms, identity: await identity, token: TOKEN })
 }
 
@@ -163,6 +173,8 @@ async function fillConnections(connections: Account): Promise<unknown> {
 
 const head = (line: string): string =>
   `${line} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${TOKEN}\r\nUser-Agent: costs\r\n`
+/** After a request a connection may be idle for longer. */
+const ONCE = `${head('GET /livez')}\r\n`
 const WATCH = `${head('GET /api/v1/namespaces?watch=1&allowWatchBookmarks=true')}\r\n`
 
 async function fillWatchers(watchers: Account): Promise<unknown> {
@@ -175,7 +187,7 @@ async function fillWatchers(watchers: Account): Promise<unknown> {
 async function besideWatchers(): Promise<unknown> {
   const connections = besides.require(besides.plan.rows.find(isConnections)!.term)
   const api = await server({ connections })
-  const clients = await clientsOf(api, CLIENTS)
+  const clients = await clientsOf(api, CLIENTS, ONCE)
   await until(() => connections.entries === CLIENTS)
   return [api, clients]
 }
@@ -200,7 +212,8 @@ let api: Promise<ApiServer> | undefined
 let requested: Account | undefined
 
 async function besideRequests(): Promise<unknown> {
-  return clientsOf(await api!, 1)
+  requested = undefined
+  return clientsOf(await api!, 1, ONCE)
 }
 
 /** A client that takes nothing. */
@@ -228,7 +241,13 @@ export const costs: readonly CostCase[] = Object.freeze([
   { term: terms.history, fill: fillHistory },
   { term: terms.kinds, fill: fillKinds },
   { term: terms.outgoing, variant: 'lines of watches', fill: fillOutgoing, instances: 8 },
-  { term: terms.connections, fill: fillConnections, beside: () => server(), instances: 4 },
+  {
+    term: terms.connections,
+    fill: fillConnections,
+    beside: () => server(),
+    instances: 4,
+    warmUps: 1,
+  },
   { term: terms.watchers, fill: fillWatchers, beside: besideWatchers, instances: 3 },
-  { term: terms.requests, fill: fillRequests, beside: besideRequests, instances: 24 },
+  { term: terms.requests, fill: fillRequests, beside: besideRequests, instances: 12 },
 ])

@@ -51,12 +51,12 @@ export const DEFAULT_API_LIMITS: ApiLimits = Object.freeze({
 /** A node of the ordered map with its value object and the strings of both. */
 const NODE_BYTES = 2 * OBJECT_BYTES + 4 * STRING_SHELL_BYTES
 /** A kind with its names and columns; schema and validator are charged by the text of the schema. */
-const KIND_BYTES = 4_700
+const KIND_BYTES = 5_200
 const WATCHER_BYTES = 8 * 1024
 /** A request with its answer, its task, and the chunk that came last with the 64 KiB under it: 86 kB measured. */
 const REQUEST_BYTES = 88 * 1024
 /** A TLS socket of node:https, mostly outside the heap. */
-const CONNECTION_BYTES = 128 * 1024
+const CONNECTION_BYTES = 112 * 1024
 
 export type ApiTerms = Terms<
   | 'objects'

@@ -14,7 +14,7 @@ import { Transport } from './transport.ts'
 
 const OBJECTS = 4_096
 const SOCKETS = 64
-const RESPONSE_BYTES = 64 * 1024
+const RESPONSE_BYTES = 256 * 1024
 /** Key, namespace, name, uid and version of an object as in the demo. */
 const NAME_BYTES = 16 + 7 + 8 + 36 + 13
 

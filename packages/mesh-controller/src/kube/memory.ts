@@ -41,8 +41,8 @@ export const DEFAULT_KUBE_LIMITS: KubeLimits = Object.freeze({
   socketsMax: 8,
 })
 
-/** A request of node:http with its answer, the reading of it, and the last chunk: 22 KB measured. */
-const REQUEST_BYTES = 26 * 1024
+/** A request of node:http with its answer and the reading of it, 22 kB measured, and the 64 KiB that were read last. */
+const REQUEST_BYTES = 88 * 1024
 /** A TLS socket of node:https with a watch on it, mostly outside the heap: 81 kB measured, 125 kB at worst. */
 const SOCKET_BYTES = 124 * 1024
 
@@ -85,7 +85,7 @@ export function kubeTerms(limits: KubeLimits = DEFAULT_KUBE_LIMITS): KubeTerms {
       arena: 'buffers',
       instancesMax: limits.streamsMax,
       entriesMax: 1,
-      shellBytes: 72 * 1024, // what node:http reads ahead before it stops the sender, and the stream itself
+      shellBytes: 73 * 1024, // what node:http reads ahead before it stops the sender, and the stream itself
       payloadBytesMax: limits.objectBytesMax,
       pool: bodies,
       overflow: 'drop-new',

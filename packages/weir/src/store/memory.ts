@@ -14,7 +14,7 @@ const KIB = 1024
 const MIB = 1024 * KIB
 
 /** A log's record beside its operations: node, key, the record, the head, its segments, the account. */
-const LOG_SHELL_BYTES = MAP_NODE_BYTES + 2 * STRING_SHELL_BYTES + 3 * ID_BYTES + 5 * OBJECT_BYTES
+const LOG_SHELL_BYTES = MAP_NODE_BYTES + 2 * STRING_SHELL_BYTES + 3 * ID_BYTES + 3 * OBJECT_BYTES
 /** What is remembered of a log that has no operations left. */
 const FRONTIER_SHELL_BYTES =
   MAP_NODE_BYTES + 2 * STRING_SHELL_BYTES + 3 * ID_BYTES + 2 * OBJECT_BYTES

@@ -54,6 +54,11 @@ export interface SyncLimits {
   readonly stallMs: number
   /** Between our Close and the end of the connection. Default 5 s. */
   readonly closeMs: number
+  /**
+   * The same when the topic closes, after the last that was heard of the peer: one that has vanished holds nobody up,
+   * one that still sends or takes has all of `closeMs`. Default 600 ms, and at most `closeMs`.
+   */
+  readonly farewellMs: number
   /** How long an operation waits for its predecessor. Default 30 s. */
   readonly holdMs: number
   /** Longest life of a lock of the gossip buffer. Default 120 s. */
@@ -96,6 +101,7 @@ export const DEFAULT_SYNC_LIMITS: SyncLimits = Object.freeze({
   silenceMs: 30_000,
   stallMs: 60_000,
   closeMs: 5_000,
+  farewellMs: 600,
   holdMs: 30_000,
   lockMs: 120_000,
   retryFirstMs: 200,

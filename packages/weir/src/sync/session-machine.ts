@@ -67,6 +67,8 @@ export class Session implements SendingOwner, Disposable {
   #synced = false
   #heardAt: Instant
   #closeAt: Instant = NEVER
+  /** Not later than this, whatever the peer still does. */
+  #closeBy: Instant = NEVER
   #retryAt: Instant = NEVER
   /** Locks of the authors that this session catches up with. */
   locks: { readonly lock: BufferLock; readonly next: Session['locks'] } | undefined
@@ -193,6 +195,7 @@ export class Session implements SendingOwner, Disposable {
   frame(bytes: Uint8Array): void {
     if (this.closed) return
     this.#heardAt = this.#shared.now
+    this.#waitLonger()
     let message: SyncMessage
     try {
       const { limits, table } = this.#shared
@@ -372,6 +375,7 @@ export class Session implements SendingOwner, Disposable {
   /** The stream has taken bytes. */
   sent(bytes: number): void {
     if (this.closed) return
+    this.#waitLonger()
     this.#sending.taken(bytes)
   }
 
@@ -385,9 +389,19 @@ export class Session implements SendingOwner, Disposable {
     if (this.closed || this.closing) return
     if (!this.live) return this.end(ending(why, 'the session was ended here'))
     this.closing = why
-    this.#closeAt = this.#shared.after(this.#shared.limits.closeMs)
+    this.#closeAt = this.#closeBy = this.#shared.after(this.#shared.limits.closeMs)
+    this.#waitLonger()
     this.#sending.control(encodeClose())
     this.#shared.arm(this.#closeAt)
+  }
+
+  /** While all closes, a peer has time from the last sign of life on. */
+  #waitLonger(): void {
+    if (this.closing !== 'CLOSED') return
+    this.#closeAt = Math.min(
+      this.#closeBy,
+      this.#shared.after(this.#shared.limits.farewellMs),
+    ) as Instant
   }
 
   down(code: number, reason: string, by: 'remote' | 'local' | 'lost'): void {

@@ -145,6 +145,30 @@ test('a peer that does not answer our Close is cut off at its deadline', async (
   })
 })
 
+test('a peer that has vanished holds up the close only for as long as one that lives may be silent', async () => {
+  await place({ nodes: 2 }, async (at) => {
+    const { closeMs, farewellMs } = at.mesh.plan.limits
+    const a = await at.mesh.node(0)
+    const raw = await liveRaw(at, a)
+    let closed = false
+    const closing = a.sync.close().then(() => {
+      closed = true
+    })
+    assert.equal((await next(raw)).type, 'close')
+    // It lives: each frame gives it the same time again.
+    for (const body of makeLog({ key: keyOf(1), count: 3 })) {
+      await at.clock.advanceAsync(farewellMs - 50, 50)
+      await raw.send(2, encodeOperations([body], true))
+      await at.clock.advanceAsync(1, 1)
+      assert.ok(!closed)
+    }
+    assert.ok(3 * farewellMs < closeMs)
+    await at.clock.advanceAsync(farewellMs, 50)
+    await closing
+    assert.equal((await raw.connection.closed).reason, 'CLOSE_TIMEOUT')
+  })
+})
+
 test('when both sides say Close at once, both end well', async () => {
   await place({ nodes: 2 }, async (at) => {
     const a = await at.mesh.node(0)
