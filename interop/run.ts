@@ -34,15 +34,17 @@ const RUST_TESTS = Object.freeze([
   'rust-refuses.test.ts',
   join('quic', 'rust.test.ts'),
 ])
-/** Weir's own QUIC with that of OpenSSL, which is in Node 26; also in `npm test`, where it may be skipped. */
+/** Weir's own QUIC with that of OpenSSL, which is in Node 26; in `npm test` with fewer bytes. */
 const OPENSSL_TESTS = Object.freeze([join('openssl', 'openssl.test.ts')])
 /** Weir's own QUIC with the iroh binding, which needs no cargo; the short part is in `npm test`. */
 const BINDING_TESTS = Object.freeze([join('quic', 'binding-long.test.ts')])
 
+const long = Object.freeze({ ...process.env, WEIR_INTEROP_LONG: '1' })
+
 async function run(): Promise<number> {
   const rust = await againstRust()
   if (rust !== 0 || values.measure) return rust
-  const binding = await test(BINDING_TESTS, { ...process.env, WEIR_INTEROP_LONG: '1' })
+  const binding = await test(BINDING_TESTS, long)
   if (binding !== 0) return binding
   const openssl = await againstOpenssl()
   return openssl !== 0 ? openssl : againstKubernetes()
@@ -68,7 +70,7 @@ async function againstRust(): Promise<number> {
 
 async function againstOpenssl(): Promise<number> {
   const missing = opensslMissing()
-  return missing === false ? test(OPENSSL_TESTS, process.env) : untried(`OpenSSL: ${missing}`)
+  return missing === false ? test(OPENSSL_TESTS, long) : untried(`OpenSSL: ${missing}`)
 }
 
 async function againstKubernetes(): Promise<number> {
