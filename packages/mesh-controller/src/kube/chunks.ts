@@ -8,14 +8,22 @@ import type { IncomingMessage } from 'node:http'
 import { abortError, type Clock, msBetween, onAbort, type Timer } from 'weir-mesh/runtime'
 import { KubeError, unreachable } from './errors.ts'
 
-export interface ReadChunksOptions {
+interface ReadOptions {
   readonly clock: Clock
   readonly scopeSignal: AbortSignal
   readonly signal?: AbortSignal | undefined
+}
+
+export interface ReadBodyOptions extends ReadOptions {
+  /** All of the body must come within this time. */
+  readonly totalMs: number
+  /** Whoever cannot take a chunk throws. */
+  onChunk(chunk: Buffer): void
+}
+
+export interface ReadChunksOptions extends ReadOptions {
   /** How long the sender may be silent now; asked again after each chunk. */
   silenceMs(): number
-  /** All of the body must come within this time. Default: no limit. */
-  readonly totalMs?: number
   onChunk(chunk: Buffer): Promise<void> | void
 }
 
@@ -34,8 +42,7 @@ export async function readChunks(
   const { clock } = options
   let reason: Error | undefined
   let waiting = true
-  const startedAt = clock.now()
-  let lastAt = startedAt
+  let lastAt = clock.now()
   let timer: Timer | undefined
   const stop = (why: Error) => {
     reason ??= why
@@ -45,11 +52,8 @@ export async function readChunks(
   const look = () => {
     const limitMs = options.silenceMs()
     const silentMs = waiting ? msBetween(lastAt, clock.now()) : 0
-    const { totalMs } = options
     if (silentMs >= limitMs) stop(silent(limitMs))
-    else if (totalMs !== undefined && msBetween(startedAt, clock.now()) >= totalMs) {
-      stop(late(totalMs))
-    } else timer = clock.start(Math.min(Math.max(limitMs - silentMs, 10), LOOK_MS_MAX), look)
+    else timer = clock.start(Math.min(Math.max(limitMs - silentMs, 10), LOOK_MS_MAX), look)
   }
   look()
   const closed = onAbort(options.scopeSignal, () => stop(abortError(options.scopeSignal)))
@@ -73,6 +77,54 @@ export async function readChunks(
     aborted[Symbol.dispose]()
     if (!answer.complete) answer.destroy()
   }
+}
+
+/**
+ * Reads a short body, as it comes: an iterator over it would cost more than the body. The reader is never waited for.
+ *
+ * @throws {KubeError} `KUBE_TIMEOUT`, `KUBE_UNREACHABLE`; what `onChunk` throws; `CLOSED` when aborted.
+ */
+export function readBody(answer: IncomingMessage, options: ReadBodyOptions): Promise<void> {
+  const { clock, scopeSignal, signal, totalMs, onChunk } = options
+  return new Promise((resolve, reject) => {
+    let over = false
+    const end = (error?: Error) => {
+      if (over) return
+      over = true
+      release()
+      answer.off('data', take)
+      if (!error) return resolve()
+      answer.destroy()
+      reject(error)
+    }
+    const take = (chunk: Buffer) => {
+      try {
+        onChunk(chunk)
+      } catch (error) {
+        end(error as Error)
+      }
+    }
+    const broken = (error?: unknown) => {
+      if (!over) end(unreachable('reading an answer', error))
+    }
+    const timer = clock.start(totalMs, () => end(late(totalMs)))
+    let closed: Disposable | undefined
+    let aborted: Disposable | undefined
+    const release = () => {
+      timer.cancel()
+      closed?.[Symbol.dispose]()
+      aborted?.[Symbol.dispose]()
+    }
+    closed = onAbort(scopeSignal, () => end(abortError(scopeSignal)))
+    aborted = onAbort(signal, () => end(abortError(signal as AbortSignal)))
+    answer.on('error', broken)
+    // One that breaks off before anybody reads it says so by no error.
+    answer.once('close', () => broken())
+    answer.once('end', () => end())
+    answer.on('data', take)
+    if (answer.destroyed) broken(answer.errored ?? undefined)
+    if (over) release()
+  })
 }
 
 async function nextChunk(

@@ -9,7 +9,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Account, Ledger } from 'weir-mesh/bounds'
 import { type Logger, type Random, type Scope, systemRandom } from 'weir-mesh/runtime'
-import { readChunks } from './chunks.ts'
+import { readBody } from './chunks.ts'
 import type { ClusterConfig } from './cluster-config.ts'
 import { errorOfBody, KubeError, retryAfterOf } from './errors.ts'
 import { buildEvent, type EventTarget, type EventText } from './event.ts'
@@ -80,6 +80,7 @@ export class KubeClient {
   readonly terms: KubeTerms
   readonly #transport: Transport
   readonly #fieldManager: string
+  readonly #fieldQuery: string
 
   constructor(options: KubeClientOptions) {
     this.scope = options.scope.child('kube')
@@ -88,6 +89,7 @@ export class KubeClient {
     this.ledger = options.ledger
     this.terms = options.terms
     this.#fieldManager = options.fieldManager ?? 'weir-mesh-controller'
+    this.#fieldQuery = queryOf({ fieldManager: this.#fieldManager })
     this.#transport = new Transport({
       config: options.config,
       scope: this.scope,
@@ -305,15 +307,15 @@ export class KubeClient {
   }
 
   async #text(answer: IncomingMessage, account: Account, call: Call): Promise<string> {
+    // Most answers come in one chunk: they need no decoder that remembers half a character.
+    let first: Buffer | undefined
+    let decoder: TextDecoder | undefined
     let text = ''
-    const decoder = new TextDecoder()
-    const deadlineMs = call.deadlineMs ?? 30_000
-    await readChunks(answer, {
+    await readBody(answer, {
       clock: this.scope.clock,
       scopeSignal: this.scope.signal,
       signal: call.signal,
-      silenceMs: () => deadlineMs,
-      totalMs: deadlineMs,
+      totalMs: call.deadlineMs ?? 30_000,
       onChunk: (chunk) => {
         const admission = account.take(chunk.length)
         if (admission !== 'ok') {
@@ -323,17 +325,23 @@ export class KubeClient {
             { retryable: admission !== 'cap' },
           )
         }
+        if (first === undefined) {
+          first = chunk
+          return
+        }
+        if (!decoder) {
+          decoder = new TextDecoder()
+          text = decoder.decode(first, { stream: true })
+        }
         text += decoder.decode(chunk, { stream: true })
       },
     })
-    return text + decoder.decode()
+    if (decoder) return text + decoder.decode()
+    return (first as Buffer | undefined)?.toString('utf8') ?? ''
   }
 
   #writeQuery(options: WriteOptions): string {
-    return queryOf({
-      fieldManager: this.#fieldManager,
-      ...(options.dryRun ? { dryRun: 'All' } : {}),
-    })
+    return options.dryRun ? `${this.#fieldQuery}&dryRun=All` : this.#fieldQuery
   }
 }
 

@@ -118,7 +118,7 @@ export class Transport {
     const { scope, config, userAgent } = this.#options
     const authorization = await this.#credentials.authorization()
     const agent = await this.#agentNow()
-    const body = call.body === undefined ? undefined : Buffer.from(call.body, 'utf8')
+    const { body } = call
     throwIfAborted(scope.signal)
     throwIfAborted(call.signal)
     return new Promise((resolve, reject) => {
@@ -133,12 +133,12 @@ export class Transport {
           accept: call.accept ?? 'application/json',
           'user-agent': userAgent,
           ...(authorization ? { authorization } : {}),
-          ...(body
-            ? {
+          ...(body === undefined
+            ? {}
+            : {
                 'content-type': call.contentType ?? 'application/json',
-                'content-length': body.length,
-              }
-            : {}),
+                'content-length': Buffer.byteLength(body),
+              }),
         },
       })
       const end = (error: Error) => {
@@ -167,7 +167,9 @@ export class Transport {
         answer.on('error', () => {}) // whoever reads the body hears it there; nobody else needs to
         resolve(answer)
       })
-      request.end(body)
+      // As a string it leaves with the header in one write.
+      if (body === undefined) request.end()
+      else request.end(body, 'utf8')
     })
   }
 
