@@ -8,7 +8,7 @@
  */
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import type { Suite } from '../contract.ts'
-import { ASSOCIATED_BYTES_MAX, ChachaPoly, TEXT_BYTES_MAX } from './chacha-poly.ts'
+import { ASSOCIATED_BYTES_MAX, type ChachaPoly, chachaPoly, TEXT_BYTES_MAX } from './chacha-poly.ts'
 
 export const TAG_BYTES = 16
 export const NONCE_BYTES = 12
@@ -22,7 +22,6 @@ export function keyBytesOf(suite: Suite): number {
 }
 
 const withTag = Object.freeze({ authTagLength: TAG_BYTES })
-let made: ChachaPoly | 'none' | undefined
 
 /** Seals [plainAt, plainEnd) and writes the tag after it; [start, plainAt) is what is authenticated with it. */
 export function sealInPlace(
@@ -82,14 +81,13 @@ const aesFirst: readonly Suite[] = Object.freeze([AES_128_GCM, CHACHA20_POLY1305
 
 /** The suites by what a packet costs here: ChaCha20 is faster where it needs no object for each packet. */
 export function suitesBySpeed(): readonly Suite[] {
-  return chachaFor(CHACHA20_POLY1305, 0, 0) ? chachaFirst : aesFirst
+  return chachaPoly() ? chachaFirst : aesFirst
 }
 
 function chachaFor(suite: Suite, associated: number, text: number): ChachaPoly | undefined {
   if (suite !== CHACHA20_POLY1305) return
   if (associated > ASSOCIATED_BYTES_MAX || text > TEXT_BYTES_MAX) return
-  made ??= ChachaPoly.make() ?? 'none'
-  return made === 'none' ? undefined : made
+  return chachaPoly()
 }
 
 function isAuthentic(decipher: { final(): Uint8Array }): boolean {

@@ -3,7 +3,8 @@ import { createCipheriv } from 'node:crypto'
 import { test } from 'node:test'
 import { concatBytes, toHex } from '../../codec/index.ts'
 import { seededRandom } from '../../runtime/index.ts'
-import { chachaModule, FREE_AT, STATE_AT, STRIDE_BYTES, TAG_AT } from './chacha-module.ts'
+import { FREE_AT, STATE_AT, STRIDE_BYTES, TAG_AT } from './chacha-layout.ts'
+import { type ChachaExports, chachaModule } from './chacha-module.ts'
 import { polyCases } from './vectors.fixture.ts'
 
 declare const WebAssembly: {
@@ -11,15 +12,8 @@ declare const WebAssembly: {
   readonly Instance: new (module: object) => { readonly exports: unknown }
 }
 
-interface Exports {
-  readonly memory: { readonly buffer: ArrayBuffer }
-  stream(from: number, to: number, end: number): void
-  key(at: number): void
-  absorb(at: number, end: number): void
-  finish(): void
-}
-
-const wasm = new WebAssembly.Instance(new WebAssembly.Module(chachaModule(1))).exports as Exports
+const wasm = new WebAssembly.Instance(new WebAssembly.Module(chachaModule(1)))
+  .exports as ChachaExports
 const bytes = new Uint8Array(wasm.memory.buffer)
 
 function poly(key: Uint8Array, message: Uint8Array, firstBytes = message.length): string {

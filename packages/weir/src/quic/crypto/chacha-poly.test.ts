@@ -105,9 +105,11 @@ test('where there is no WebAssembly, as without a JIT, node:crypto seals the sam
   const nonce = new Uint8Array(12).fill(2)
   const path = new URL('./aead.ts', import.meta.url).href
   const poly = new URL('./chacha-poly.ts', import.meta.url).href
+  const mask = new URL('./header-mask.ts', import.meta.url).href
   const script = `
     import { openInPlace, sealInPlace, suitesBySpeed } from ${JSON.stringify(path)}
     import { ChachaPoly } from ${JSON.stringify(poly)}
+    import { chachaHeaderMask } from ${JSON.stringify(mask)}
     globalThis.WebAssembly = undefined
     const key = new Uint8Array(32).fill(1)
     const nonce = new Uint8Array(12).fill(2)
@@ -116,10 +118,20 @@ test('where there is no WebAssembly, as without a JIT, node:crypto seals the sam
     const text = Buffer.from(buffer).toString('hex')
     const opened = openInPlace(0x1303, key, 0, nonce, buffer, 0, 4, 54)
     const forged = openInPlace(0x1303, key, 0, nonce, buffer, 0, 4, 54)
-    console.log(JSON.stringify([suitesBySpeed(), ChachaPoly.make() === undefined, text, opened, forged]))`
+    const masked = Buffer.from(chachaHeaderMask(key, 0, new Uint8Array(20).fill(3), 2)).toString('hex')
+    console.log(JSON.stringify([masked, suitesBySpeed(), ChachaPoly.make() === undefined, text, opened, forged]))`
   const args = ['--conditions=weir-source', '--input-type=module', '-e', script]
   const child = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 })
   assert.equal(child.status, 0, child.stderr)
   const expected = sealed(key, nonce, new Uint8Array(4), new Uint8Array(50)).toString('hex')
-  assert.deepEqual(JSON.parse(child.stdout), [[0x1301, 0x1303], true, expected, true, false])
+  const sample = new Uint8Array(16).fill(3)
+  const masked = createCipheriv('chacha20', key, sample).update(new Uint8Array(5)).toString('hex')
+  assert.deepEqual(JSON.parse(child.stdout), [
+    masked,
+    [0x1301, 0x1303],
+    true,
+    expected,
+    true,
+    false,
+  ])
 })

@@ -8,18 +8,20 @@
  * derived from them are zeroed there after each packet.
  */
 import {
-  chachaModule,
   FREE_AT,
+  MASK_AT,
   STATE_AT,
   STATE_COUNTER_AT,
   STATE_KEY_AT,
   STRIDE_BYTES,
   TAG_AT,
-} from './chacha-module.ts'
+} from './chacha-layout.ts'
+import { type ChachaExports, chachaModule } from './chacha-module.ts'
 
 const TAG_BYTES = 16
 const KEY_BYTES = 32
 const NONCE_BYTES = 12
+const SAMPLE_BYTES = 16
 /** The key stream begins with the block that gives the key of Poly1305. */
 const BLOCK_BYTES = 64
 
@@ -32,14 +34,6 @@ const FROM_AT = ASSOCIATED_AT + ASSOCIATED_BYTES_MAX
 /** Room for the text, for padding and lengths after it, and for the end of the last stride. */
 const REGION_BYTES = BLOCK_BYTES + TEXT_BYTES_MAX + STRIDE_BYTES
 const TO_AT = FROM_AT + REGION_BYTES
-
-interface ChachaExports {
-  readonly memory: { readonly buffer: ArrayBuffer }
-  stream(from: number, to: number, end: number): void
-  key(at: number): void
-  absorb(at: number, end: number): void
-  finish(): void
-}
 
 /** The part of the platform's WebAssembly that is used; its types come with those of browsers, which we leave out. */
 declare const WebAssembly: {
@@ -110,6 +104,16 @@ export class ChachaPoly {
     return difference === 0
   }
 
+  /** The first bytes of a key stream, into `mask`; 16 bytes at `offset` are a block counter and a nonce. */
+  mask(mask: Uint8Array, key: Uint8Array, keyAt: number, sample: Uint8Array, offset: number): void {
+    const bytes = this.#bytes
+    for (let at = 0; at < KEY_BYTES; at++) bytes[STATE_KEY_AT + at] = key[keyAt + at]!
+    for (let at = 0; at < SAMPLE_BYTES; at++) bytes[STATE_COUNTER_AT + at] = sample[offset + at]!
+    this.#wasm.mask()
+    for (let at = 0; at < mask.length; at++) mask[at] = bytes[MASK_AT + at]!
+    bytes.fill(0, STATE_KEY_AT, FREE_AT)
+  }
+
   /** Copies the text in, and leaves it xor the key stream at `TO_AT`, after the one-time key of Poly1305. */
   #stream(
     key: Uint8Array,
@@ -166,4 +170,12 @@ export class ChachaPoly {
     this.#bytes.fill(0, STATE_KEY_AT, FREE_AT)
     this.#bytes.fill(0, TO_AT, TO_AT + BLOCK_BYTES)
   }
+}
+
+let made: ChachaPoly | 'none' | undefined
+
+/** The one of the process, made at its first use; undefined where there can be none. */
+export function chachaPoly(): ChachaPoly | undefined {
+  made ??= ChachaPoly.make() ?? 'none'
+  return made === 'none' ? undefined : made
 }

@@ -7,24 +7,34 @@
  * Memory: at most `MASK_CIPHERS_MAX` cipher objects in the process, and 5 bytes of scratch.
  */
 import { type Cipheriv, createCipheriv } from 'node:crypto'
-import { chachaMask } from './chacha-block.ts'
+import { chachaPoly } from './chacha-poly.ts'
 
 export const SAMPLE_BYTES = 16
 /** How many connections can be busy, twice over, before their ciphers are made again and again. */
 export const MASK_CIPHERS_MAX = 32
 
+const MASK_BYTES = 5
 /** All ChaCha masks are written here: they are used up before the next one is made. */
-const shared = new Uint8Array(5)
+const shared = new Uint8Array(MASK_BYTES)
 
-/** The mask for 16 bytes at `offset`: five bytes, valid until the next call. The key is 32 bytes at `keyAt`. */
+/**
+ * The mask for 16 bytes at `offset`, which are a block counter and a nonce: the first five bytes of the key stream,
+ * valid until the next call. The key is 32 bytes at `keyAt`.
+ */
 export function chachaHeaderMask(
   material: Uint8Array,
   keyAt: number,
   bytes: Uint8Array,
   offset: number,
 ): Uint8Array {
-  chachaMask(shared, material, keyAt, bytes, offset)
-  return shared
+  const chacha = chachaPoly()
+  if (chacha) {
+    chacha.mask(shared, material, keyAt, bytes, offset)
+    return shared
+  }
+  const key = material.subarray(keyAt, keyAt + 32)
+  const sample = bytes.subarray(offset, offset + SAMPLE_BYTES)
+  return createCipheriv('chacha20', key, sample).update(new Uint8Array(MASK_BYTES))
 }
 
 /** Slots of the ciphers that were made last; a full round of new ones ends the oldest. */
