@@ -108,5 +108,12 @@ function toMeasures(
       ...(target ? { target: { least: SHARE_LEAST } } : {}),
       reference: '-',
     },
+    {
+      // What the busy machine does to both rates is not in it.
+      name: `${title}: verifying of the CPU time of a catch-up`,
+      value: of((round) => (100 * round.verify.cpuUs) / round.catchUp.cpuUs),
+      unit: '%',
+      reference: '-',
+    },
   ]
 }
