@@ -60,6 +60,25 @@ test('a packet that does more than probe moves the path, and an old one does not
   world.close()
 })
 
+test('an address that is not proved gets three times what came from it and no more', () => {
+  const world = connected()
+  const { b } = world
+  const elsewhere = { host: '10.7.7.7', port: 7 }
+  const stream = b.machine.open(false)!
+  b.machine.write(stream, new Uint8Array(9_000), 0)
+  let spent = 0
+  world.watch = (_from, bytes, remote) => {
+    if (remote.host === elsewhere.host) spent += bytes.length
+  }
+  const frames = new Uint8Array(500)
+  frames[0] = FrameType.ping
+  world.forge(b, frames, 60, elsewhere)
+  pass(world, 2 * SECOND)
+  const received = 13 + 500 + 16
+  assert.ok(spent > 1_200 && spent <= 3 * received, `${spent} bytes for ${received}`)
+  world.close()
+})
+
 test('a peer on another path gets another id of ours when it uses another of its own, and else not', () => {
   const world = connected()
   const ids = new Set<string>()
