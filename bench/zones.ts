@@ -158,6 +158,8 @@ export class Mesh {
   readonly folder = new Folder()
   readonly clusters: Cluster[] = []
   readonly controllers: Controller[] = []
+  /** Whether somebody has to look at the logs. */
+  #kept = false
 
   /** API servers and configs; controllers are started by `start`. */
   static async prepare(options: MeshOptions = {}): Promise<Mesh> {
@@ -189,16 +191,25 @@ export class Mesh {
   }
 
   async joined(): Promise<void> {
-    for (const controller of this.controllers) {
-      await until(`${controller.zone} ready`, () => controller.ready(), READY_MS, 50)
-      await until(`${controller.zone} joined`, () => controller.joined(), READY_MS, 50)
+    try {
+      for (const controller of this.controllers) {
+        await until(`${controller.zone} ready`, () => controller.ready(), READY_MS, 50)
+        await until(`${controller.zone} joined`, () => controller.joined(), READY_MS, 50)
+      }
+    } catch (error) {
+      this.#kept = true
+      for (const controller of this.controllers) {
+        const status = controller.alive ? await controller.status() : 'ended'
+        console.error(`${controller.zone}: ${JSON.stringify(status)}`)
+      }
+      throw error
     }
   }
 
   async close(): Promise<void> {
     await Promise.all(this.controllers.map((controller) => controller.stop()))
     await Promise.all(this.clusters.map((cluster) => cluster.stop()))
-    if (process.env['BENCH_KEEP'] === undefined) this.folder.remove()
+    if (!this.#kept && process.env['BENCH_KEEP'] === undefined) this.folder.remove()
     else console.error(`kept ${this.folder.path}`)
   }
 }
