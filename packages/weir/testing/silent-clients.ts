@@ -18,10 +18,9 @@ export interface SilentClients {
 
 /** Settles when all are open. What is returned must be kept: it holds the child. */
 export async function silentClients(options: SilentClients): Promise<unknown> {
-  const given = JSON.stringify(options)
-  const child = spawn(process.execPath, ['-e', CLIENTS, given], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
+  const child = spawn(process.execPath, ['-e', CLIENTS], { stdio: ['pipe', 'pipe', 'inherit'] })
+  // Not as an argument: the child process object keeps those, and would be measured with them.
+  child.stdin.write(`${JSON.stringify(options)}\n`)
   const [line] = (await once(child.stdout, 'data')) as [Buffer]
   if (line.toString() !== 'open\n') throw new Error(`the clients say: ${line}`)
   child.unref()
@@ -29,9 +28,8 @@ export async function silentClients(options: SilentClients): Promise<unknown> {
 }
 
 const CLIENTS = `
-  const { port, count, words = '', tls = false } = JSON.parse(process.argv[1])
-  const options = { host: '127.0.0.1', port, rejectUnauthorized: false }
-  const open = () => new Promise((resolve, reject) => {
+  const open = ({ port, words = '', tls = false }) => new Promise((resolve, reject) => {
+    const options = { host: '127.0.0.1', port, rejectUnauthorized: false }
     const net = require(tls ? 'tls' : 'net')
     const socket = net.connect(options, () => {
       if (words) socket.write(words)
@@ -40,11 +38,12 @@ const CLIENTS = `
     socket.on('error', reject)
     socket.pause()
   })
-  const run = async () => {
+  const run = async (given) => {
     const sockets = []
-    while (sockets.length < count) sockets.push(await open())
+    while (sockets.length < given.count) sockets.push(await open(given))
     console.log('open')
-    process.stdin.on('end', () => process.exit()).resume()
   }
-  run().catch((error) => console.log(String(error)))
+  const input = require('readline').createInterface({ input: process.stdin })
+  input.once('line', (line) => run(JSON.parse(line)).catch((error) => console.log(String(error))))
+  input.once('close', () => process.exit())
 `

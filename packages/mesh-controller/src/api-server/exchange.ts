@@ -154,21 +154,33 @@ export class Exchange {
     }
   }
 
+  #take(bytes: number): void {
+    if (this.#account.take(bytes) !== 'ok') throw busy()
+  }
+
   async #text(): Promise<string> {
-    const limit = this.#account.term.payloadBytesMax
+    const limit = this.#account.term.payloadBytesMax / CHAR_BYTES_MAX
     const announced = Number(this.request.headers['content-length'] ?? '0')
     if (announced > limit) throw tooLarge(limit)
     let text = ''
+    let bytes = 0
     const decoder = new TextDecoder()
     for await (const chunk of this.request) {
-      const admission = this.#account.take((chunk as Buffer).length)
-      if (admission === 'cap') throw tooLarge(limit)
-      if (admission !== 'ok') throw busy()
-      text += decoder.decode(chunk as Buffer, { stream: true })
+      const { length } = chunk as Buffer
+      bytes += length
+      if (bytes > limit) throw tooLarge(limit)
+      this.#take(length)
+      const piece = decoder.decode(chunk as Buffer, { stream: true })
+      if (WIDE.test(piece)) this.#take(Math.max(CHAR_BYTES_MAX * piece.length - length, 0))
+      text += piece
     }
     return text + decoder.decode()
   }
 }
+
+/** What V8 takes for a character at most, and the characters for which it takes that. */
+const CHAR_BYTES_MAX = 2
+const WIDE = /[\u0100-\uffff]/
 
 function statusOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error

@@ -158,6 +158,24 @@ test('a body above the cap is 413, and the connection is of use afterwards', asy
   })
 })
 
+test('api.requests: a body beyond Latin-1 is charged as what it becomes, and comes whole', async () => {
+  const note = `€${'x'.repeat(19_000)}`
+  await withCluster(
+    async (cluster) => {
+      const answer = await ask(cluster, WIDGETS_PATH, { body: widget('a', { note }) })
+      assert.equal(answer.status, 429)
+      const narrow = widget('b', { note: note.slice(1) })
+      assert.equal((await ask(cluster, WIDGETS_PATH, { body: narrow })).status, 201)
+    },
+    { api: { incomingBytesMax: 24_000 } },
+  )
+  await withCluster(async (cluster) => {
+    await cluster.client.create(WIDGETS, widget('a', { note }))
+    const { spec } = await cluster.client.get(WIDGETS, 'default', 'a')
+    assert.equal((spec as JsonObject)['note'], note)
+  })
+})
+
 test('api.incoming: a body that finds the shared bytes used up is told to come later', async () => {
   await withCluster(
     async (cluster) => {

@@ -52,7 +52,7 @@ export const DEFAULT_API_LIMITS: ApiLimits = Object.freeze({
 const NODE_BYTES = 2 * OBJECT_BYTES + 4 * STRING_SHELL_BYTES
 /** A kind with its names and columns; schema and validator are charged by the text of the schema. */
 const KIND_BYTES = 5_200
-const WATCHER_BYTES = 8 * 1024
+const WATCHER_BYTES = 9 * 1024
 /** A request with its answer, its task, and the chunk that came last with the 64 KiB under it: 86 kB measured. */
 const REQUEST_BYTES = 88 * 1024
 /** A TLS socket of node:https, mostly outside the heap. */
@@ -120,7 +120,8 @@ export function apiTerms(limits: ApiLimits = DEFAULT_API_LIMITS): ApiTerms {
       instancesMax: limits.requestsMax,
       entriesMax: 1,
       shellBytes: REQUEST_BYTES,
-      payloadBytesMax: limits.requestBytesMax,
+      // Text with a character beyond Latin-1 takes two bytes for each.
+      payloadBytesMax: 2 * limits.requestBytesMax,
       pool: incoming,
       // A delete is a request too, and is what makes room.
       shedAt: 'never',
