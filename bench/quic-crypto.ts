@@ -4,8 +4,8 @@
  *     node tools/with-node.js bench/quic-crypto.ts              packets of 64 and 1 200 bytes, both suites
  *     node tools/with-node.js bench/quic-crypto.ts --memory     bytes that the keys of an idle connection hold
  *
- * Times are CPU time of the thread, so that other processes disturb them little; the first quartile and the median of the rounds
- * are shown. "Bare" is one AEAD object for each packet, without nonce, header protection and copies in place.
+ * Times are CPU time of the thread, so that other processes disturb them little; the first quartile and the median of
+ * the rounds are shown. "Bare" is one AEAD object for each packet, without nonce, header protection and copies in place.
  */
 import { spawnSync } from 'node:child_process'
 import { createCipheriv, createDecipheriv } from 'node:crypto'

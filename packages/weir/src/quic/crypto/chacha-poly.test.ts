@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { createCipheriv } from 'node:crypto'
+import crypto, { createCipheriv } from 'node:crypto'
+import { syncBuiltinESMExports } from 'node:module'
 import { test } from 'node:test'
 import { toHex } from '../../codec/index.ts'
 import { seededRandom } from '../../runtime/index.ts'
 import { CHACHA20_POLY1305, openInPlace, sealInPlace, suitesBySpeed } from './aead.ts'
 import { ASSOCIATED_BYTES_MAX, ChachaPoly, TEXT_BYTES_MAX } from './chacha-poly.ts'
+import { packetKeys } from './packet-keys.ts'
 
 const random = seededRandom(20)
 
@@ -99,6 +101,24 @@ declare const WebAssembly: {
     module: object,
   ) => { readonly exports: { readonly memory: { readonly buffer: ArrayBuffer } } }
 }
+
+test('no object of node:crypto is made for a packet of ChaCha20, nor for its header', () => {
+  using keys = packetKeys(CHACHA20_POLY1305, random.bytes(32))
+  const { createCipheriv: sealer, createDecipheriv: opener } = crypto
+  const fail = () => assert.fail('a cipher object was made')
+  Object.assign(crypto, { createCipheriv: fail, createDecipheriv: fail })
+  syncBuiltinESMExports()
+  try {
+    const bytes = new Uint8Array(1_200)
+    bytes[0] = 0x41
+    keys.seal(bytes, 0, 11, 1_184, 7, 2)
+    assert.equal(keys.unmask(bytes, 0, 9), 2)
+    assert.equal(keys.open(bytes, 0, 11, 1_200, 7), 1_184)
+  } finally {
+    Object.assign(crypto, { createCipheriv: sealer, createDecipheriv: opener })
+    syncBuiltinESMExports()
+  }
+})
 
 test('where there is no WebAssembly, as without a JIT, node:crypto seals the same', () => {
   const key = new Uint8Array(32).fill(1)
