@@ -40,8 +40,13 @@ export async function exchange(
   }
 }
 
-export function bulkTests(kind: Kind, shared: SharedPeer, mebibytes: number): void {
+export function bulkTests(
+  kind: Kind,
+  shared: SharedPeer,
+  sizes: Readonly<Record<Role, number>>,
+): void {
   for (const role of ROLES) {
+    const mebibytes = sizes[role]
     const suite = role === 'dials' ? 0x1301 : 0x1303
     const what = `${mebibytes} MiB each way, ${suite === 0x1301 ? 'AES' : 'ChaCha20'}`
     const options = { skip: kind.skip, timeout: 120_000 }
