@@ -1,12 +1,34 @@
 /** How the terms of QUIC are filled for `npm run costs`. */
-import type { Account, CostCase } from '../bounds/index.ts'
-import { transportLimits } from '../transport/index.ts'
+import { type Account, BoundedMap, type CostCase, term } from '../bounds/index.ts'
+import { ManualClock, Scope, seededRandom } from '../runtime/index.ts'
+import { IncomingQueue } from '../transport/index.ts'
 import { ApplicationKeys } from './connection/application-keys.ts'
+import { PacketSpace } from './connection/space.ts'
+import type { Level, TlsEffects } from './contract.ts'
+import {
+  beside,
+  besideConnection,
+  costBench,
+  fewTerms,
+  KEYS,
+  costLimits as limits,
+  PROTOCOL as protocol,
+  costTerms as terms,
+  worst,
+} from './costs.fixture.ts'
 import { AES_128_GCM, CHACHA20_POLY1305 } from './crypto/aead.ts'
 import { levelKeys } from './crypto/initial-keys.ts'
-import { quicLimits, quicTerms } from './memory.ts'
-
-const terms = quicTerms(quicLimits(transportLimits({})))
+import { Candidate, idKey, type Target } from './endpoint/endpoint-machine.ts'
+import { Farewells } from './endpoint/farewells.ts'
+import { defaultParameters } from './packet/parameters.ts'
+import { SentPackets } from './recovery/sent-packets.ts'
+import { type QuicSecurity, tlsSecurity } from './security.ts'
+import { QuicReceiveStream } from './shell/receive-stream.ts'
+import { SendSlots } from './shell/send-slots.ts'
+import { QuicSendStream } from './shell/send-stream.ts'
+import type { StreamOwner } from './shell/stream-owner.ts'
+import { SendBuffer } from './streams/send-buffer.ts'
+import { type Stream, Streams } from './streams/streams.ts'
 
 /** A header of one byte and a number, and the sample of the header protection. */
 const packet = new Uint8Array(64)
@@ -28,6 +50,220 @@ function fillKeys(account: Account, index: number, suite: 0x1301 | 0x1303): unkn
   return kept
 }
 
+/** Undecided ones with as many datagrams as there is room for. */
+function fillIncoming(account: Account, index: number): unknown {
+  const scope = new Scope('costs', { clock: new ManualClock() })
+  const queue = new IncomingQueue({ scope, account, deadlineMs: 1_000, traced: false })
+  const iterator = queue[Symbol.asyncIterator]()
+  const taken: unknown[] = []
+  const { entriesMax, payloadBytesMax } = account.term
+  const random = seededRandom(index)
+  const each = Math.floor(payloadBytesMax / entriesMax)
+  for (let entry = 0; entry < entriesMax; entry++) {
+    const [destination, peerId] = [random.bytes(16), random.bytes(8)]
+    const key = Buffer.from(destination).toString('latin1')
+    const remote = { host: `10.0.${index % 256}.${entry}`, port: entry }
+    const candidate = new Candidate(key, remote, destination, peerId, undefined)
+    for (let left = each; left > 0; left -= 1_200) {
+      candidate.keep(random.bytes(Math.min(left, 1_200)), remote)
+    }
+    candidate.handle = queue.offer({
+      remote: `${remote.host}:${remote.port}`,
+      validated: false,
+      bytes: candidate.waitingBytes,
+      accept: () => Promise.reject(new Error(candidate.key)),
+      refuse: () => candidate.forget(),
+      retry: () => candidate.forget(),
+      ignore: () => candidate.forget(),
+    })
+    taken.push(iterator.next())
+  }
+  return [queue, taken]
+}
+
+function fillConnections(account: Account, index: number): unknown {
+  const bench = costBench(account, index)
+  for (let each = 0; each < account.term.entriesMax; each++) worst(bench.connect(each))
+  return bench
+}
+
+function besideConnections(index: number): unknown {
+  const bench = costBench(undefined, index)
+  const { entriesMax } = fewTerms.connections
+  return [bench, Array.from({ length: entriesMax }, (_, each) => besideConnection(each))]
+}
+
+/**
+ * Streams of a connection at their worst: gaps in what has come and in what was acknowledged, and the rings of a
+ * kilobyte that no other term pays for.
+ */
+function fillStreams(account: Account): unknown {
+  const streams = streamsWith(account)
+  const bytes = new Uint8Array(1)
+  const handles: unknown[] = []
+  for (let index = 0; index < limits.streamsMax; index++) {
+    for (const id of [4 * index, 4 * index + 2]) {
+      for (let gap = 0; gap < 64; gap++) streams.stream(id, 1 + 2 * gap, bytes, 0, 1, false)
+    }
+    handles.push(fragmented(streams.open(true)!), fragmented(streams.open(false)!))
+  }
+  for (const stream of streams.streams()) handles.push(fragmented(stream))
+  return [streams, handles]
+}
+
+const packet1000 = new Uint8Array(1_000)
+
+/** Of what was sent every other byte is acknowledged and the rest lost. */
+function fragmented(stream: Stream): unknown {
+  const { send, receive } = stream
+  if (send?.buffer.written === 0) {
+    const { buffer } = send
+    buffer.write(packet1000, 0, packet1000.length)
+    buffer.next(packet1000.length)
+    buffer.take(packet1000, 0)
+    for (let at = 1; at < 256; at += 4) {
+      buffer.acked(at, 1)
+      buffer.lost(at + 2, 1)
+    }
+  }
+  return {
+    stream,
+    send: send && new QuicSendStream(stream, owner),
+    receive: receive && new QuicReceiveStream(stream, owner),
+    woken: false,
+    next: undefined,
+  }
+}
+
+const owner = {} as StreamOwner
+
+function streamsWith(account: Account): Streams {
+  const streams = new Streams({
+    ...{ client: false, limits },
+    accounts: { streams: account, receive: beside('receive'), send: beside('send') },
+    events: { shown() {}, readable() {}, writable() {}, stopped() {}, granted() {}, gone() {} },
+  })
+  const peer = defaultParameters()
+  streams.fillParameters(peer)
+  peer.initialMaxData = 2 ** 30
+  streams.peerParameters(peer)
+  return streams
+}
+
+/** Servers that wait for the last part of the client: TLS, keys of two levels, and their flights. */
+function fillHandshakes(account: Account, index: number): unknown {
+  const kept: unknown[] = []
+  const security = tlsSecurity()
+  for (let each = 0; each < account.term.entriesMax; each++) {
+    if (account.take(0, 1) !== 'ok') throw new Error('a place for each handshake')
+    kept.push(halfOpen(security, index * 1_000 + each))
+  }
+  return kept
+}
+
+function halfOpen(security: QuicSecurity, seed: number): unknown {
+  const records = beside('records')
+  const spaces = { initial: space('initial', records), handshake: space('handshake', records) }
+  const keys: unknown[] = [security.initialKeys(seededRandom(seed).bytes(8), 'server')]
+  const server = security.server({ keyPair: KEYS[1]!, protocols: [protocol], parameters: protocol })
+  const effects = (sent: (level: Level, bytes: Uint8Array) => void): TlsEffects => ({
+    send: sent,
+    secrets: (_level, secrets) => void keys.push(security.levelKeys(secrets)),
+    peerParameters() {},
+    established() {},
+    alert: (alert, message) => {
+      throw new Error(`alert ${alert}: ${message}`)
+    },
+    violation: (message) => {
+      throw new Error(message)
+    },
+  })
+  const client = security.client({
+    ...{ keyPair: KEYS[0]!, expected: KEYS[1]!.id, protocol, parameters: protocol },
+  })
+  client.start(
+    effects((level, bytes) => {
+      server.handle(
+        level,
+        bytes,
+        effects((own, answer) => {
+          if (own !== 'application') spaces[own].cryptoOut.write(answer, 0, answer.length)
+        }),
+      )
+    }),
+  )
+  client[Symbol.dispose]()
+  // What a client may send out of order meanwhile.
+  for (const each of Object.values(spaces)) {
+    for (let gap = 0; gap < 16; gap++)
+      each.cryptoIn.add(1 + 500 * gap, protocol, 0, protocol.length)
+    for (let number = 0; number < 80; number++) each.note(2 * number, true, 0, 0)
+  }
+  return [server, spaces, keys]
+}
+
+const space = (level: Level, records: Account) => new PacketSpace(level, records)
+
+/** The sending part of a connection: the ring of one stream that nobody acknowledges. */
+function fillSend(account: Account): unknown {
+  const buffers: SendBuffer[] = []
+  const bytes = new Uint8Array(32 * 1024)
+  while (account.freeBytes > 0) {
+    const buffer = new SendBuffer(account)
+    if (!buffer.write(bytes, 0, bytes.length)) break
+    buffers.push(buffer)
+  }
+  return buffers
+}
+
+/** The streams whose rings they are, each with its first kilobyte. */
+function besideSend(): unknown {
+  const account = beside('send')
+  return Array.from({ length: terms.send.payloadBytesMax / (32 * 1024) }, () => {
+    const buffer = new SendBuffer(account)
+    buffer.write(new Uint8Array(1), 0, 1)
+    return buffer
+  })
+}
+
+function fillRecords(account: Account): unknown {
+  const sent = new SentPackets(account)
+  for (let number = 0; sent.hasRoom(); number++) {
+    sent.ref(1, number, 0, 1)
+    sent.commit(number, 0, 1_200)
+  }
+  return sent
+}
+
+/** The part of the connection: records of one packet. */
+function besideRecords(): unknown {
+  const sent = new SentPackets(beside('records'))
+  if (sent.hasRoom()) sent.commit(0, 0, 1)
+  return sent
+}
+
+function fillRoutes(account: Account, index: number): unknown {
+  const random = seededRandom(index)
+  const target: Target = { receive() {}, takeReset: () => false }
+  const routes = new BoundedMap<number, Target>(account)
+  while (routes.set(idKey(random.bytes(8), 0), target) === 'ok');
+  return routes
+}
+
+function fillInitials(account: Account, index: number): unknown {
+  const random = seededRandom(index)
+  const target: Target = { receive() {}, takeReset: () => false }
+  const initials = new BoundedMap<string, Target>(account)
+  while (initials.set(Buffer.from(random.bytes(20)).toString('latin1'), target) === 'ok');
+  return initials
+}
+
+function fillDatagrams(account: Account): unknown {
+  const slots = [new SendSlots(account), new SendSlots(account)]
+  for (const each of slots) each.touch()
+  return slots
+}
+
 export const costs: readonly CostCase[] = Object.freeze([
   {
     term: terms.keys,
@@ -39,4 +275,37 @@ export const costs: readonly CostCase[] = Object.freeze([
     variant: 'ChaCha20',
     fill: (account: Account, index: number) => fillKeys(account, index, CHACHA20_POLY1305),
   },
+  { term: terms.incoming, variant: 'quic', fill: fillIncoming },
+  {
+    term: fewTerms.connections,
+    variant: 'quic',
+    fill: fillConnections,
+    beside: besideConnections,
+    instances: 6,
+    warmUps: 2,
+  },
+  {
+    term: terms.streams,
+    variant: 'quic',
+    fill: fillStreams,
+    beside: () => [beside('receive'), beside('send')],
+  },
+  {
+    term: fewTerms.handshakes,
+    fill: fillHandshakes,
+    beside: () => Array.from({ length: fewTerms.handshakes.entriesMax }, () => beside('records')),
+    instances: 6,
+    warmUps: 2,
+  },
+  { term: terms.send, fill: fillSend, beside: besideSend },
+  // As much as its two rings can take of it.
+  {
+    term: term({ ...terms.records, payloadBytesMax: 112 * 1024 }),
+    fill: fillRecords,
+    beside: besideRecords,
+  },
+  { term: terms.routes, fill: fillRoutes },
+  { term: terms.initials, fill: fillInitials },
+  { term: terms.farewells, fill: (account: Account) => new Farewells(account) },
+  { term: terms.datagrams, fill: fillDatagrams },
 ])

@@ -30,13 +30,16 @@ export interface QuicLimits extends TransportLimits {
 /** Connections whose end is still told to who has not heard of it. */
 export const FAREWELLS_MAX = 64
 export const FAREWELL_BYTES = 320
-const FAREWELL_COST = FAREWELL_BYTES + 8 * (LOCAL_IDS_MAX + 4)
+/** Ids, time, length and count beside it. Measured. */
+const FAREWELL_COST = FAREWELL_BYTES + 64
 /** Datagrams that wait in a socket that takes no more. */
 export const QUEUED_DATAGRAMS_MAX = 64
 export const DATAGRAM_BUFFER_BYTES = 1_500
 
+/** An undecided one with its queue place, timer, handle, and the shells of the datagrams that wait. Measured. */
+const INCOMING_BYTES = 3_700
 /** A connection without its streams: machine, spaces, ids, path, shell, timer, containers. */
-const CONNECTION_BYTES = 11_000
+const CONNECTION_BYTES = 21_500
 /** Packet keys of one direction and phase: a heap object, and an array beside the heap. Measured. */
 const KEYS_BYTES = 470
 /** A cipher for the header protection of AES, nearly all beside the heap. Measured. */
@@ -44,7 +47,7 @@ const MASK_CIPHER_BYTES = 1_400
 /** TLS, the keys of two more levels and handshake bytes of both directions. */
 const HANDSHAKE_BYTES = 24_000 + 10 * NATIVE_KEY_BYTES
 /** A stream with both halves, its ranges, the rings of 1 KiB under them, and its handles. */
-const STREAM_BYTES = 4_200
+const STREAM_BYTES = 5_600
 
 export function quicLimits(limits: TransportLimits, own: Partial<QuicLimits> = {}): QuicLimits {
   const connectionsMax = limits.connectionsMax
@@ -102,7 +105,7 @@ export function quicTerms(limits: QuicLimits): QuicTerms {
     ...base,
     incoming: term({
       ...base.incoming,
-      shellBytes: 2_600 + (limits.incomingTraced ? TRACE_CHARS_MAX : 0),
+      shellBytes: INCOMING_BYTES + (limits.incomingTraced ? TRACE_CHARS_MAX : 0),
     }),
     connections: term({ ...base.connections, shellBytes: CONNECTION_BYTES }),
     streams: term({ ...base.streams, shellBytes: STREAM_BYTES }),
@@ -177,7 +180,7 @@ export function quicTerms(limits: QuicLimits): QuicTerms {
       instancesMax: endpointsMax,
       // A socket for each address family.
       entriesMax: 2 * (QUEUED_DATAGRAMS_MAX + 1),
-      shellBytes: DATAGRAM_BUFFER_BYTES,
+      shellBytes: DATAGRAM_BUFFER_BYTES + 24,
       shedAt: 'never',
     }),
   }
