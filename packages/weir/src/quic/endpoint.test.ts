@@ -38,6 +38,19 @@ test('strangers who dial and never speak take their places and no more, and othe
   })
 })
 
+test('N+1 transport.incoming: bytes of one datagram', async () => {
+  await withEndpoints({}, async ({ b, row }) => {
+    await using stranger = await Stranger.open()
+    for (const [seed, length] of [2_049, 60_000, 2_048].entries()) {
+      const bytes = new Uint8Array(length)
+      bytes.set(spoofedInitial(seed))
+      await stranger.send(bytes, b.localAddresses[0]!)
+    }
+    await eventually('one is taken', () => row('transport.incoming').entries === 1)
+    assert.equal(row('transport.incoming').bytes, 2_048)
+  })
+})
+
 test('a token counts for its address, its ids and its time alone', () => {
   const tokens = new Tokens(new Uint8Array(32).fill(1))
   const [original, source] = [new Uint8Array(16).fill(2), new Uint8Array(8).fill(3)]

@@ -28,6 +28,8 @@ import {
 } from './stateless.ts'
 import { Tokens } from './tokens.ts'
 
+const INITIAL_DATAGRAM_BYTES_MAX = 2_048
+
 /** Who takes the datagrams of a connection. */
 export interface Target {
   receive(bytes: Uint8Array, remote: Remote): void
@@ -237,7 +239,8 @@ export class EndpointMachine implements Disposable {
     const { head } = this
     // Shorter ones are a cheap way to make us answer (RFC 9000 section 14.1).
     if (!isWholeInitial(bytes.length)) return
-    if (head.destinationLength < 8) return
+    // No client needs longer ones, and a few of 64 KiB would take the bytes of all who are undecided.
+    if (bytes.length > INITIAL_DATAGRAM_BYTES_MAX || head.destinationLength < 8) return
     const { destinationAt, sourceAt, tokenAt } = head
     const destination = copyBytes(bytes, destinationAt, destinationAt + head.destinationLength)
     const key = textKey(destination)
