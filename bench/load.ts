@@ -212,7 +212,7 @@ async function restart(mesh: Mesh, say: Context['say']): Promise<Measure[]> {
   await mesh.joined()
   const caughtUpMs = performance.now() - from
   let there = false
-  while (!there && performance.now() - from < 60_000) {
+  while (!there && performance.now() - from < caughtUpMs + 60_000) {
     const contents = await cluster!.contents()
     there = contents.has('while-away') && !contents.has('o-0')
     if (!there) await sleep(50)
