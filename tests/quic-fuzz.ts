@@ -6,8 +6,8 @@
  *     node tools/with-node.js tests/quic-fuzz.ts --seconds 3600 --seed 7
  *     node tools/with-node.js tests/quic-fuzz.ts --write              puts what was found into the corpus
  *
- * Coverage comes from V8 by blocks. Reading it costs milliseconds, so a batch is run first, and one by one only when the
- * batch has reached something new.
+ * Coverage comes from V8 by blocks. Reading it costs milliseconds, so a batch is run first, and halved only when it has
+ * reached something new.
  */
 import { appendFileSync } from 'node:fs'
 import { Session } from 'node:inspector/promises'
@@ -112,7 +112,7 @@ async function fuzz(name: TargetName, coverage: Coverage, random: Random): Promi
   return 0
 }
 
-/** Keeps the inputs of a batch that reach something new by themselves. @returns how many. */
+/** Keeps the inputs of a batch that reach something new by themselves, found by halving. @returns how many. */
 async function keep(
   pool: FuzzInput[],
   batch: readonly Uint8Array[],
@@ -120,18 +120,19 @@ async function keep(
   target: FuzzTarget,
   coverage: Coverage,
 ): Promise<number> {
-  let kept = 0
-  for (const bytes of batch) {
-    target.run(Uint8Array.from(bytes))
-    const fresh = await coverage.take()
-    if (fresh.size === 0) continue
-    coverage.add(fresh)
-    const input = { target: name, bytes }
-    pool.push(input)
-    kept++
-    if (values.write) appendFileSync(CORPUS, `${corpusLine(input)}\n`)
+  for (const bytes of batch) target.run(Uint8Array.from(bytes))
+  const fresh = await coverage.take()
+  if (fresh.size === 0) return 0
+  if (batch.length > 1) {
+    const middle = batch.length >> 1
+    const first = await keep(pool, batch.slice(0, middle), name, target, coverage)
+    return first + (await keep(pool, batch.slice(middle), name, target, coverage))
   }
-  return kept
+  coverage.add(fresh)
+  const input = { target: name, bytes: batch[0]! }
+  pool.push(input)
+  if (values.write) appendFileSync(CORPUS, `${corpusLine(input)}\n`)
+  return 1
 }
 
 function survives(target: FuzzTarget, name: TargetName, bytes: Uint8Array): boolean {

@@ -4,7 +4,8 @@ import test from 'node:test'
 import { seededRandom } from '../runtime/index.ts'
 import { mutated, openTarget, readCorpus, TARGETS } from './fuzz.fixture.ts'
 
-const NEAR = 20
+/** A connection is made for nearly each of the frames. */
+const NEAR = Object.freeze({ datagram: 20, frames: 4, parameters: 20 })
 
 for (const name of TARGETS) {
   test(`the corpus and inputs near it do no harm: ${name}`, () => {
@@ -14,7 +15,7 @@ for (const name of TARGETS) {
     using target = openTarget(name)
     for (const { bytes } of inputs) {
       target.run(Uint8Array.from(bytes))
-      for (let each = 0; each < NEAR; each++) {
+      for (let each = 0; each < NEAR[name]; each++) {
         const other = inputs[random.below(inputs.length)]!.bytes
         target.run(mutated(bytes, other, random))
       }
