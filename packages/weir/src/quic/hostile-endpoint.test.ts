@@ -13,6 +13,7 @@ import {
   eventually,
   exchange,
   next,
+  PROTOCOL,
   Stranger,
   spoofedInitial,
   withEndpoints,
@@ -118,6 +119,36 @@ test('spoofed Initials from a thousand sources change nothing for who is in', as
     await eventually('nothing is left', () => row('transport.incoming').entries === 0)
     assert.equal(row('quic.initials').entries, 1)
     assert.equal(row('quic.handshakes').entries, 0)
+  })
+})
+
+test('while strangers flood an endpoint that accepts everybody, an honest client still gets in', async () => {
+  const options = {
+    security: tlsSecurity(),
+    limits: { endpointsMax: 3, incomingMax: 16, incomingDeadlineMs: 200 },
+    own: { handshakesMax: 8 },
+  }
+  await withEndpoints(options, async ({ b, open, ledger, counters }) => {
+    const accepted = acceptAll(b)
+    await using stranger = await Stranger.open()
+    let over = false
+    const strangers = (async () => {
+      for (let seed = 0; !over; seed++) {
+        await stranger.send(spoofedInitial(seed), b.localAddresses[0]!)
+        if (seed % 64 === 0) await sleep(1)
+      }
+    })()
+    await eventually('strangers are asked for a proof', () => stranger.count > 20)
+    const client = await open()
+    for (let dial = 1; dial <= 3; dial++) {
+      const out = await client.connect(b.nodeId, PROTOCOL, { addresses: b.localAddresses })
+      await eventually('it is accepted', () => accepted.length === dial)
+      await exchange(out, accepted[dial - 1]!)
+    }
+    over = true
+    await strangers
+    withinPlan(ledger)
+    assert.ok(counters.value('transport_incoming_accepted_total') > 3)
   })
 })
 
