@@ -18,7 +18,7 @@ import type { QuicConnection } from './shell/quic-connection.ts'
 import { Remotes } from './shell/remotes.ts'
 
 export const costLimits = quicLimits(transportLimits({ incomingTraced: false }))
-export const costTerms = quicTerms(costLimits)
+export const costTerms = quicTerms({ ...costLimits, messagesMax: 64 })
 /** Of few connections, because a handshake of both ends takes milliseconds. */
 export const fewTerms = quicTerms(quicLimits(transportLimits({ connectionsMax: 16 })))
 

@@ -26,7 +26,6 @@ import {
   withEndpoints,
 } from './endpoint.fixture.ts'
 import {
-  DATAGRAM_BUFFER_BYTES,
   FAREWELLS_MAX,
   QUEUED_DATAGRAMS_MAX,
   type QuicTerms,
@@ -200,7 +199,8 @@ test('N+1 quic.farewells: the oldest makes room', async () => {
 })
 
 test('N+1 quic.datagrams: a socket that takes nothing keeps so many and drops more', async () => {
-  const terms = quicTerms(quicLimits(transportLimits()))
+  const limits = quicLimits(transportLimits())
+  const terms = quicTerms(limits)
   await withLedger([terms.datagrams], (ledger) => {
     const waiting: { readonly bytes: Uint8Array; readonly at: number }[] = []
     const socket = {
@@ -208,8 +208,8 @@ test('N+1 quic.datagrams: a socket that takes nothing keeps so many and drops mo
       send: (bytes: Uint8Array, at: number) => waiting.push({ bytes, at }),
     } as unknown as Socket
     const account = ledger.require(terms.datagrams)
-    const slots = new SendSlots(account)
-    const source = Buffer.alloc(DATAGRAM_BUFFER_BYTES)
+    const slots = new SendSlots(account, limits.datagramBytesMax)
+    const source = Buffer.alloc(limits.datagramBytesMax)
     const send = (fill: number) => {
       source.fill(fill)
       return slots.send(socket, source, 10, 1, '127.0.0.1', () => {})
@@ -274,8 +274,8 @@ test('N+1 quic.send: a small pool of send buffers makes writers wait and stops n
 
 test('N+1 quic.records: few records of packets in flight slow a sender and stop nobody', async () => {
   for (const own of [
-    { recordsBytesMax: 2_048, recordPoolBytes: 64 * 1024 },
-    { recordsBytesMax: 16 * 1024, recordPoolBytes: 2_048 },
+    { recordsBytesMax: 2_048, recordPoolBytes: 64 * 1024, datagramBytesMax: 1_200 },
+    { recordsBytesMax: 16 * 1024, recordPoolBytes: 2_048, datagramBytesMax: 1_200 },
   ]) {
     await withEndpoints({ own }, async ({ connect, row }) => {
       const [out, into] = await connect()

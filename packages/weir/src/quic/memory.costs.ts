@@ -1,5 +1,5 @@
 /** How the terms of QUIC are filled for `npm run costs`. */
-import { type Account, BoundedMap, type CostCase, term } from '../bounds/index.ts'
+import { type Account, BoundedMap, type CostCase, RingQueue, term } from '../bounds/index.ts'
 import { ManualClock, Scope, seededRandom } from '../runtime/index.ts'
 import { IncomingQueue } from '../transport/index.ts'
 import { ApplicationKeys } from './connection/application-keys.ts'
@@ -258,8 +258,16 @@ function fillInitials(account: Account, index: number): unknown {
   return initials
 }
 
+function fillMessages(account: Account): unknown {
+  const { entriesMax, payloadBytesMax } = account.term
+  const messages = new RingQueue<Uint8Array>(account, { bytesOf: (bytes) => bytes.length })
+  const each = Math.floor(payloadBytesMax / entriesMax)
+  while (messages.push(new Uint8Array(each)) === 'ok' && messages.lost === 0);
+  return messages
+}
+
 function fillDatagrams(account: Account): unknown {
-  const slots = [new SendSlots(account), new SendSlots(account)]
+  const slots = [1, 2].map(() => new SendSlots(account, limits.datagramBytesMax))
   for (const each of slots) each.touch()
   return slots
 }
@@ -308,4 +316,5 @@ export const costs: readonly CostCase[] = Object.freeze([
   { term: terms.initials, fill: fillInitials },
   { term: terms.farewells, fill: (account: Account) => new Farewells(account) },
   { term: terms.datagrams, fill: fillDatagrams },
+  { term: terms.messages, fill: fillMessages },
 ])

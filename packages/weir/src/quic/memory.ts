@@ -22,6 +22,15 @@ export interface QuicLimits extends TransportLimits {
   readonly recordPoolBytes: number
   /** Further datagrams that wait with one undecided incoming. Default 4. */
   readonly incomingDatagramsMax: number
+  /**
+   * The largest datagram that is built, where the interface and the path carry it. Default 8 192. Each socket has 65
+   * buffers of this size.
+   */
+  readonly datagramBytesMax: number
+  /** Unreliable messages that wait in each direction of a connection. Default 0: there are none. */
+  readonly messagesMax: number
+  /** Bytes of the messages of all connections of an endpoint. Default 256 KiB. */
+  readonly messagePoolBytes: number
   readonly idleTimeoutMs: number
   readonly keepAliveMs: number
   readonly keyUpdatePackets: number
@@ -34,7 +43,8 @@ export const FAREWELL_BYTES = 320
 const FAREWELL_COST = FAREWELL_BYTES + 64
 /** Datagrams that wait in a socket that takes no more. */
 export const QUEUED_DATAGRAMS_MAX = 64
-export const DATAGRAM_BUFFER_BYTES = 1_500
+/** A message that waits, beside its bytes. */
+const MESSAGE_BYTES = 260
 
 /** An undecided one with its queue place, timer, handle, and the shells of the datagrams that wait. Measured. */
 const INCOMING_BYTES = 3_700
@@ -59,6 +69,9 @@ export function quicLimits(limits: TransportLimits, own: Partial<QuicLimits> = {
     recordsBytesMax: 128 * 1024,
     recordPoolBytes: Math.max(1024 * 1024, 8 * 1024 * connectionsMax),
     incomingDatagramsMax: 4,
+    datagramBytesMax: 8 * 1024,
+    messagesMax: 0,
+    messagePoolBytes: 256 * 1024,
     idleTimeoutMs: 30_000,
     keepAliveMs: 5_000,
     keyUpdatePackets: 0,
@@ -79,6 +92,8 @@ export type QuicTerms = ReturnType<typeof transportTerms> &
     | 'initials'
     | 'farewells'
     | 'datagrams'
+    | 'messages'
+    | 'messagePool'
   >
 
 export function quicTerms(limits: QuicLimits): QuicTerms {
@@ -100,6 +115,12 @@ export function quicTerms(limits: QuicLimits): QuicTerms {
     arena: 'buffers',
     payloadBytesMax: endpointsMax * limits.recordPoolBytes,
     shedAt: 'never',
+  })
+  const messagePool = pool({
+    name: 'quic.message-pool',
+    why: 'bytes of unreliable messages that wait',
+    arena: 'buffers',
+    payloadBytesMax: limits.messagesMax > 0 ? endpointsMax * limits.messagePoolBytes : 0,
   })
   return {
     ...base,
@@ -173,6 +194,19 @@ export function quicTerms(limits: QuicLimits): QuicTerms {
       shellBytes: FAREWELL_COST,
       shedAt: 'never',
     }),
+    messages: term({
+      name: 'quic.messages',
+      why: 'unreliable messages that wait, of one direction of one connection',
+      arena: 'buffers',
+      table: 'ring',
+      instancesMax: limits.messagesMax > 0 ? 2 * connectionsMax : 0,
+      entriesMax: limits.messagesMax,
+      shellBytes: MESSAGE_BYTES,
+      payloadBytesMax: limits.messagePoolBytes,
+      pool: messagePool,
+      overflow: 'drop-old',
+    }),
+    messagePool,
     datagrams: term({
       name: 'quic.datagrams',
       why: 'datagrams that are built, or wait in a socket that takes no more',
@@ -180,7 +214,7 @@ export function quicTerms(limits: QuicLimits): QuicTerms {
       instancesMax: endpointsMax,
       // A socket for each address family.
       entriesMax: 2 * (QUEUED_DATAGRAMS_MAX + 1),
-      shellBytes: DATAGRAM_BUFFER_BYTES + 24,
+      shellBytes: limits.datagramBytesMax + 64,
       shedAt: 'never',
     }),
   }

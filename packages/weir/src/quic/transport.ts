@@ -27,5 +27,12 @@ export function quicTransportOf(security: QuicSecurity, own: Partial<QuicLimits>
   })
 }
 
+/**
+ * The same with limits beside those that every transport has, such as `messagesMax`, without which there are no
+ * unreliable messages.
+ */
+export const quicTransportWith = (own: Partial<QuicLimits>): Transport =>
+  quicTransportOf(tlsSecurity(), own)
+
 /** QUIC version 1 with TLS 1.3 and raw public keys, on UDP. */
 export const quicTransport: Transport = quicTransportOf(tlsSecurity())

@@ -6,7 +6,7 @@
  *
  * Memory: `transport.connections`, `quic.handshakes` and `quic.keys`; each connection has accounts of its own.
  */
-import { type Account, BoundedMap, type Ledger, limitError } from '../../bounds/index.ts'
+import { type Account, BoundedMap, type Ledger, limitError, type Term } from '../../bounds/index.ts'
 import {
   abortError,
   instant,
@@ -25,6 +25,7 @@ import type { Candidate, EndpointMachine } from '../endpoint/endpoint-machine.ts
 import type { QuicLimits, QuicTerms } from '../memory.ts'
 import { ErrorCode } from '../packet/errors.ts'
 import type { QuicSecurity } from '../security.ts'
+import { datagramBytesTo } from './interface-mtu.ts'
 import { type ConnectionOwner, QuicConnection, type ShellAccounts } from './quic-connection.ts'
 import type { Remotes } from './remotes.ts'
 import { Turns } from './turns.ts'
@@ -244,6 +245,7 @@ export class Connections implements ConnectionOwner, Disposable {
     accounts: ShellAccounts,
   ): ConnectionMachine {
     const { security, random, machine, buffer, scope } = this.#options
+    const { messagesIn, messagesOut } = accounts
     const localId = connection.issue()
     if (!localId) {
       throw new WeirError('LIMIT', 'there is no place for a connection id', { retryable: true })
@@ -263,8 +265,12 @@ export class Connections implements ConnectionOwner, Disposable {
           ...(candidate ? { peerId: candidate.peerId } : {}),
           ...(candidate?.validated ? { retrySource: candidate.destination } : {}),
           limits: this.#limits,
-          accounts,
+          accounts:
+            messagesIn && messagesOut
+              ? { ...accounts, datagrams: { in: messagesIn, out: messagesOut } }
+              : accounts,
           buffer,
+          mtuMax: Math.min(buffer.length, datagramBytesTo(remotes.first.host)),
         },
         instant(scope.clock.now()),
         machine.head,
@@ -276,18 +282,21 @@ export class Connections implements ConnectionOwner, Disposable {
   }
 
   #accounts(label: string): ShellAccounts {
-    const { terms, ledger } = this.#options
-    const termOf = {
+    const { terms, ledger, limits } = this.#options
+    const termOf: Partial<Record<keyof ShellAccounts, Term>> = {
       streams: terms.streams,
       opens: terms.opens,
       receive: terms.receive,
       send: terms.send,
       records: terms.records,
-    } as const
+      ...(limits.messagesMax > 0
+        ? { messagesIn: terms.messages, messagesOut: terms.messages }
+        : {}),
+    }
     const opened: Partial<Record<keyof ShellAccounts, Account>> = {}
     try {
       for (const name of Object.keys(termOf) as (keyof ShellAccounts)[]) {
-        opened[name] = ledger.require(termOf[name], { label })
+        opened[name] = ledger.require(termOf[name]!, { label })
       }
       return opened as ShellAccounts
     } catch (error) {

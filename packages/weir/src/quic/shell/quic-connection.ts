@@ -28,6 +28,7 @@ import type { Remote } from '../connection/path.ts'
 import type { ConnectionMachine } from '../connection-machine.ts'
 import type { Target } from '../endpoint/endpoint-machine.ts'
 import type { Stream } from '../streams/streams.ts'
+import { type MessageOwner, Messages } from './messages.ts'
 import { QuicReceiveStream } from './receive-stream.ts'
 import type { Remotes } from './remotes.ts'
 import { QuicSendStream } from './send-stream.ts'
@@ -50,6 +51,8 @@ export interface ShellAccounts {
   readonly receive: Account
   readonly send: Account
   readonly records: Account
+  readonly messagesIn?: Account
+  readonly messagesOut?: Account
 }
 
 /** What a connection needs of its endpoint. */
@@ -77,10 +80,9 @@ export interface QuicConnectionOptions {
 }
 
 export class QuicConnection
-  implements Connection, Target, StreamOwner, ConnectionEffects, IdRouter, TurnTaker
+  implements Connection, Target, StreamOwner, MessageOwner, ConnectionEffects, IdRouter, TurnTaker
 {
   readonly outbound: boolean
-  readonly datagrams: Datagrams | undefined = undefined
   /** @internal */
   machine!: ConnectionMachine
   /** @internal */
@@ -99,8 +101,11 @@ export class QuicConnection
   #protocol: Protocol | undefined
   #wokenHead: Handle | undefined
   #wokenTail: Handle | undefined
+  #messages: Messages | undefined
   #granted = false
   #shown = false
+  /** A message has come. */
+  #told = false
   #wentUp = false
   #timer: Timer | undefined
   #timerAt = Number.POSITIVE_INFINITY
@@ -132,6 +137,11 @@ export class QuicConnection
 
   get remote(): Address {
     return formatAddress(this.#whereTo(this.#end?.remote ?? this.machine.remote))
+  }
+
+  get datagrams(): Datagrams | undefined {
+    if (!this.#messages && this.machine.datagramBytesMax > 0) this.#messages = new Messages(this)
+    return this.#messages
   }
 
   get over(): boolean {
@@ -236,6 +246,11 @@ export class QuicConnection
     this.touch()
   }
 
+  /** @internal Why nothing comes any more. */
+  get failure(): Error | undefined {
+    return this.#error
+  }
+
   // Ids of the machine.
 
   /** @internal */
@@ -283,6 +298,11 @@ export class QuicConnection
   /** @internal */
   stopped(stream: Stream): void {
     this.#wake(stream)
+  }
+
+  /** @internal */
+  datagram(): void {
+    this.#told = true
   }
 
   /** @internal */
@@ -352,6 +372,10 @@ export class QuicConnection
       send?.advance()
       handle.receive?.advance()
     }
+    if (this.#told) {
+      this.#told = false
+      this.#messages?.advance()
+    }
     if (this.#wentUp && !this.#end) {
       this.#wentUp = false
       this.#owner.up(this)
@@ -376,6 +400,8 @@ export class QuicConnection
     this.#timer = undefined
     this.#uni?.end(error)
     this.#bi?.end(error)
+    this.#messages?.end(error)
+    // Streams and messages are the machine's, which has closed their accounts.
     const { opens, receive, send, records } = this.#accounts
     for (const account of [opens, receive, send, records]) account[Symbol.dispose]()
     this.#owner.ended(this, end)

@@ -39,7 +39,7 @@ import {
   EndpointMachine,
   type Target,
 } from '../endpoint/endpoint-machine.ts'
-import { DATAGRAM_BUFFER_BYTES, type QuicLimits, type QuicTerms } from '../memory.ts'
+import type { QuicLimits, QuicTerms } from '../memory.ts'
 import { ErrorCode } from '../packet/errors.ts'
 import type { QuicSecurity } from '../security.ts'
 import { Connections, type Handshake, mayBeElsewhere, type NewConnection } from './connections.ts'
@@ -72,7 +72,7 @@ export class QuicEndpoint implements Endpoint, EndpointEffects {
   readonly #options: QuicEndpointOptions
   readonly #scope: Scope
   readonly #ledger: Ledger
-  readonly #buffer = new Uint8Array(DATAGRAM_BUFFER_BYTES)
+  readonly #buffer: Uint8Array
   readonly #machine: EndpointMachine
   readonly #queue: IncomingQueue
   readonly #connections: Connections
@@ -84,6 +84,7 @@ export class QuicEndpoint implements Endpoint, EndpointEffects {
     this.#options = options
     this.#scope = scope
     this.#ledger = ledger
+    this.#buffer = new Uint8Array(limits.datagramBytesMax)
     this.nodeId = keyPair.id
     this.#machine = scope.own(
       'ids',

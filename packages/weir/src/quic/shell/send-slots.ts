@@ -8,18 +8,22 @@
  */
 import type { Socket } from 'node:dgram'
 import type { Account } from '../../bounds/index.ts'
-import { DATAGRAM_BUFFER_BYTES, QUEUED_DATAGRAMS_MAX } from '../memory.ts'
+import { QUEUED_DATAGRAMS_MAX } from '../memory.ts'
 
 const SLOTS = QUEUED_DATAGRAMS_MAX + 1
 
 export class SendSlots implements Disposable {
   readonly #account: Account
-  readonly #slab = Buffer.allocUnsafeSlow(SLOTS * DATAGRAM_BUFFER_BYTES)
+  readonly #slotBytes: number
+  readonly #slab: Buffer
   #next = 0
 
-  constructor(account: Account) {
+  /** @param slotBytes the largest datagram. */
+  constructor(account: Account, slotBytes: number) {
     account.require(0, SLOTS)
     this.#account = account
+    this.#slotBytes = slotBytes
+    this.#slab = Buffer.allocUnsafeSlow(SLOTS * slotBytes)
   }
 
   /** @returns false when too many wait already: the datagram is lost, as any network may lose it. */
@@ -35,7 +39,7 @@ export class SendSlots implements Disposable {
     if (queued >= QUEUED_DATAGRAMS_MAX) return false
     // They leave in order, so with so many slots the next one is free; with none waiting the first one is warm.
     this.#next = queued === 0 ? 0 : (this.#next + 1) % SLOTS
-    const at = this.#next * DATAGRAM_BUFFER_BYTES
+    const at = this.#next * this.#slotBytes
     source.copy(this.#slab, at, 0, length)
     socket.send(this.#slab, at, length, port, host, done)
     return true

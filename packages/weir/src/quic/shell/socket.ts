@@ -160,7 +160,7 @@ export class Sockets {
   }
 
   #keep(socket: Socket, six: boolean, scope: Scope, account: Account): void {
-    const slots = new SendSlots(account)
+    const slots = new SendSlots(account, this.#source.length)
     scope.defer('socket', async () => {
       // Farewells that the socket has not taken yet are waited for a moment.
       const steps = DRAIN_MS / DRAIN_STEP_MS
