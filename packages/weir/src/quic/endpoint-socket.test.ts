@@ -75,6 +75,21 @@ test('closing an endpoint tells the peers of all its connections before the sock
   })
 })
 
+test('a dial that is closed at once is seen by the other side with its code', async () => {
+  await withEndpoints({ security: tlsSecurity() }, async ({ a, b }) => {
+    const accepted = acceptAll(b)
+    for (let code = 1; code <= 5; code++) {
+      const out = await a.connect(b.nodeId, PROTOCOL, { addresses: b.localAddresses })
+      const send = await out.openUni()
+      await send.write(PROTOCOL)
+      out.close(code, 'that was all')
+      await eventually('it is accepted', () => accepted.length === code)
+      const end = await accepted[code - 1]!.closed
+      assert.deepEqual(end, { code, reason: 'that was all', by: 'remote' })
+    }
+  })
+})
+
 test('a port that is taken is named, and what was opened for it is given back', async () => {
   await withEndpoints({ limits: { endpointsMax: 3 } }, async ({ a, open, ledger }) => {
     const before = ledger.costBytes

@@ -169,7 +169,11 @@ export class QuicConnection
   close(code = 0, reason = ''): void {
     if (this.#end) return
     assert(Number.isSafeInteger(code) && code >= 0, `the close code ${code} is no natural number`)
-    this.machine.close(code, cutReason(reason), this.#now(), this)
+    const now = this.#now()
+    // What was written a moment ago goes first, and with a dial that is closed at once the end of its handshake: without
+    // it the other side would see a failed handshake and not this code.
+    if (this.machine.up) this.machine.flush(now, this)
+    if (!this.#end) this.machine.close(code, cutReason(reason), now, this)
     this.#settle()
   }
 
