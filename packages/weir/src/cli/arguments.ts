@@ -82,7 +82,10 @@ export function parseNetworkId(text: string): string {
 /** @throws {WeirError} `TRANSPORT_UNKNOWN` */
 export function parseTransport(text: string): TransportName {
   if (text === 'quic' || text === 'iroh' || text === 'memory') return text
-  throw new WeirError('TRANSPORT_UNKNOWN', `there is no transport ${shown(text)}; take quic or iroh`)
+  throw new WeirError(
+    'TRANSPORT_UNKNOWN',
+    `there is no transport ${shown(text)}; take quic or iroh`,
+  )
 }
 
 /** @throws {WeirError} `LOG_LEVEL_INVALID` */
