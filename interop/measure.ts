@@ -11,7 +11,16 @@ import { idHex } from 'weir-mesh/core'
 import { Counters, Scope } from 'weir-mesh/runtime'
 import type { StoredOperation } from 'weir-mesh/store'
 import { RustPeer } from './rust-peer.ts'
-import { madeAt, nowMicros, peerArgument, planWeir, RUST, TRANSPORT, until, WeirPeer } from './weir-peer.ts'
+import {
+  madeAt,
+  nowMicros,
+  peerArgument,
+  planWeir,
+  RUST,
+  TRANSPORT,
+  until,
+  WeirPeer,
+} from './weir-peer.ts'
 
 const OPERATIONS = 10_000
 const LIVE = 300
