@@ -29,6 +29,8 @@ import {
 import { Tokens } from './tokens.ts'
 
 const INITIAL_DATAGRAM_BYTES_MAX = 2_048
+/** RFC 9000 section 10.3: the header, some random bits and the token. */
+const RESET_BYTES_MIN = 21
 
 /** Who takes the datagrams of a connection. */
 export interface Target {
@@ -132,6 +134,7 @@ export class EndpointMachine implements Disposable {
   readonly #resets: TokenBucket
   readonly #refusals: TokenBucket
   readonly #retries: TokenBucket
+  readonly #searches: TokenBucket
   readonly head = new PacketHead()
   readonly #cursor = new Cursor()
 
@@ -145,6 +148,7 @@ export class EndpointMachine implements Disposable {
     this.#resets = new TokenBucket(options.clock, { burst: 16, perSecond: 50 })
     this.#refusals = new TokenBucket(options.clock, { burst: 128, perSecond: 200 })
     this.#retries = new TokenBucket(options.clock, { burst: 256, perSecond: 2_000 })
+    this.#searches = new TokenBucket(options.clock, { burst: 64, perSecond: 500 })
   }
 
   /** An id that leads to a connection; undefined when there is no place for one more. */
@@ -322,7 +326,10 @@ export class EndpointMachine implements Disposable {
       buffer.set(last)
       return effects.send(buffer, last.length, remote)
     }
-    for (const target of effects.connections()) if (target.takeReset(bytes, remote)) return
+    // It may be a reset of any of them, and asking all of them for each piece of noise is what a flood would want.
+    if (bytes.length >= RESET_BYTES_MIN && this.#searches.take()) {
+      for (const target of effects.connections()) if (target.takeReset(bytes, remote)) return
+    }
     if (bytes.length < RESET_TRIGGER_BYTES_MIN || !this.#resets.take()) return
     const length = writeReset(buffer, resetToken(resetKey, id), bytes.length, random)
     effects.send(buffer, length, remote)
