@@ -104,7 +104,10 @@ test('handshakes that are begun and left take their places for a while and no mo
   })
 })
 
-test('spoofed Initials from a thousand sources change nothing for who is in', async () => {
+// Elsewhere only 127.0.0.1 is there.
+const linux = { skip: process.platform !== 'linux' }
+
+test('spoofed Initials from a thousand sources change nothing for who is in', linux, async () => {
   const limits = { incomingMax: 32, incomingDeadlineMs: 200 }
   await withEndpoints({ limits }, async ({ b, connect, ledger, row }) => {
     const [out, into] = await connect()
