@@ -15,7 +15,7 @@ import { CONTROLLER_BIN, Folder } from './folder.ts'
 export type TransportName = 'iroh' | 'quic'
 
 export interface MeshOptions {
-  /** Default iroh. */
+  /** Default quic. */
   readonly transport?: TransportName
   /** As in the config; default 200Mi. */
   readonly memory?: string
@@ -221,7 +221,7 @@ function configOf(own: Seat, seats: readonly Seat[], options: MeshOptions) {
     dataDir: `${own.zone}.data`,
     listen: `127.0.0.1:${own.port}`,
     networkId: 'weir-bench',
-    transport: options.transport ?? 'iroh',
+    transport: options.transport ?? 'quic',
     peers: seats
       .filter((seat) => seat !== own)
       .map(({ zone, id, port }) => ({ zone, id, addresses: [`127.0.0.1:${port}`] })),

@@ -6,6 +6,7 @@
  * an option of Node (`--version`, `--test file`), anything else is the script.
  */
 import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import {
   EXIT_NO_COMMAND,
   EXIT_NO_NODE,
@@ -14,6 +15,12 @@ import {
   runToEnd,
   SOURCE_CONDITION,
 } from '../packages/weir/bin/launch.js'
+
+/**
+ * Where Node keeps what it made of our sources: a process that finds it starts in a third of the CPU time, without the
+ * 25 MB that it takes to strip types. It is found by the content of a file, and goes with `node_modules`.
+ */
+const COMPILE_CACHE = fileURLToPath(new URL('../node_modules/.cache/compiled', import.meta.url))
 
 /** `EX_USAGE` of sysexits.h. */
 const EXIT_USAGE = 64
@@ -41,6 +48,7 @@ async function run(args) {
     reportNoNode('with-node')
     return EXIT_NO_NODE
   }
+  process.env.NODE_COMPILE_CACHE ??= COMPILE_CACHE
   return runToEnd(node, [SOURCE_CONDITION, ...args], (error) => {
     console.error(`with-node: ${node} cannot be started: ${error.message}`)
     return EXIT_NO_COMMAND

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmodSync, cpSync, readFileSync, symlinkSync } from 'node:fs'
+import { chmodSync, cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ROOT } from './files.ts'
@@ -75,6 +75,19 @@ for (const [state, bundled] of Object.entries(USELESS)) {
     assert.equal(code, 78)
   })
 }
+
+test('compiled code is kept with the checkout, or where the caller says', async (t) => {
+  const cwd = checkout(t, '')
+  const kept = join(cwd, 'node_modules/.cache/compiled')
+  const script = ['tools/with-node.js', 'cache.js']
+  writeFileSync(join(cwd, 'cache.js'), 'console.log(process.env.NODE_COMPILE_CACHE)')
+  const unset = { NODE_COMPILE_CACHE: undefined }
+  assert.equal((await start(script, { cwd, env: unset }).ended).stdout, `${kept}\n`)
+  assert.ok(readdirSync(kept).length > 0)
+  const given = join(cwd, 'elsewhere')
+  const env = { NODE_COMPILE_CACHE: given }
+  assert.equal((await start(script, { cwd, env }).ended).stdout, `${given}\n`)
+})
 
 test('the exit code of the child is the exit code', async (t) => {
   const cwd = folder(t, { 'a.js': 'process.exitCode = 42' })
