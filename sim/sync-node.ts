@@ -35,7 +35,7 @@ export interface End {
   open: boolean
   /** When the last frame to this end arrives: a stream keeps its order. */
   arrivesAt: number
-  readonly inbox: Uint8Array[]
+  readonly inbox: Arrival[]
   waiting: boolean
 }
 
@@ -171,9 +171,9 @@ export class SimNode {
     this.#read(end)
   }
 
-  arrived(end: End, frame: Uint8Array): void {
+  arrived(end: End, arrival: Arrival): void {
     if (!end.open) return
-    end.inbox.push(frame)
+    end.inbox.push(arrival)
     if (end.up && !end.waiting) this.#read(end)
   }
 
@@ -187,7 +187,7 @@ export class SimNode {
   #read(end: End): void {
     const { world } = this.options
     while (end.open && end.inbox.length > 0) {
-      const frame = end.inbox[0]!
+      const { frame, sentBytes } = end.inbox[0]!
       if (!this.machine.reserve(end.link, frame.length - 4, world.now)) {
         end.waiting = true
         this.#armed()
@@ -196,11 +196,10 @@ export class SimNode {
       end.inbox.shift()
       this.deliver({ type: 'frame', link: end.link, bytes: frame.subarray(4) })
       const { other } = end
-      // What was read is credit for the other side.
-      if (other) {
+      // What was read is credit for the other side, which hears of it by what it sent at once.
+      if (other && sentBytes > 0) {
         this.#after(other.node, () => {
-          if (other.open)
-            other.node.deliver({ type: 'sent', link: other.link, bytes: frame.length })
+          if (other.open) other.node.deliver({ type: 'sent', link: other.link, bytes: sentBytes })
         })
       }
     }
@@ -280,8 +279,11 @@ export class SimNode {
       return
     }
     other.arrivesAt = Math.max(other.arrivesAt, world.now + delay * 1000)
+    let at = 0
     for (const frame of framesOf(bytes)) {
-      world.at(other.arrivesAt, () => other.node.arrived(other, frame))
+      at += frame.length
+      const sentBytes = at === bytes.length ? at : 0
+      world.at(other.arrivesAt, () => other.node.arrived(other, { frame, sentBytes }))
     }
   }
 
@@ -392,6 +394,12 @@ export class SimNode {
       report: (report) => this.options.onReport?.(this, report),
     }
   }
+}
+
+/** A frame with its length, and how much was sent at once when it is the last of that. */
+interface Arrival {
+  readonly frame: Uint8Array
+  readonly sentBytes: number
 }
 
 /** Cuts what is sent at once into frames, each with its length. */

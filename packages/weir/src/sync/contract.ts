@@ -23,7 +23,7 @@ export type TopicEvent =
   | { readonly type: 'frame'; readonly link: number; readonly bytes: Uint8Array }
   /** All frames that had arrived were given. */
   | { readonly type: 'flush' }
-  /** The stream has taken bytes that were sent. */
+  /** The stream has taken all of what one `send` gave it. */
   | { readonly type: 'sent'; readonly link: number; readonly bytes: number }
   /** The link cannot be read any more, because of what arrived: a frame that is too long, for example. */
   | { readonly type: 'broken'; readonly link: number; readonly ending: Ending }
