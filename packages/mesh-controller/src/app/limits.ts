@@ -10,7 +10,7 @@ import { observeLimits, observeTerms } from 'weir-mesh/observe'
 import { isWeirError } from 'weir-mesh/runtime'
 import { memoryStoreTerms } from 'weir-mesh/store'
 import { syncLimits, syncTerms } from 'weir-mesh/sync'
-import { loadTransport, type PlannedTransport, type TransportName } from 'weir-mesh/transport'
+import { loadTransport, type PlannedTransport } from 'weir-mesh/transport'
 import { DEFAULT_KUBE_LIMITS, type KubeLimits, kubeTerms } from '../kube/index.ts'
 import { BODY_BYTES_MAX, type MeshLimits, meshTerms } from '../mesh/index.ts'
 import type { Config } from './config.ts'
@@ -40,8 +40,7 @@ export type ControllerPlan = Awaited<ReturnType<typeof planController>>
 
 /** @throws {WeirError} `PLAN_TOO_LARGE` when not even 1 024 objects fit, `TRANSPORT_MISSING`. */
 export async function planController(config: PlanConfig) {
-  const name = (config.transport ?? 'quic') as TransportName
-  const transport = (await loadTransport(name)).plan({
+  const transport = (await loadTransport(config.transport ?? 'quic')).plan({
     connectionsMax: connectionsMax(config),
     streamsMax: 4,
     opensMax: 2,

@@ -31,11 +31,6 @@ const LINGER_PROBES = 3
 /** A peer that gives up early is kept alive early enough, whatever the option says. */
 const KEEP_ALIVES_PER_IDLE = 3
 
-export type ConnectionEvent =
-  | { readonly type: 'datagram'; readonly bytes: Uint8Array; readonly remote: Remote }
-  | { readonly type: 'flush' }
-  | { readonly type: 'close'; readonly code: number; readonly reason: string }
-
 export class ConnectionMachine implements Disposable {
   readonly #state: ConnectionState
   readonly #frames: FramesIn
@@ -105,12 +100,6 @@ export class ConnectionMachine implements Disposable {
     this.#enter(now, effects)
     this.#state.tls.start(this.#state)
     this.#leave()
-  }
-
-  handle(event: ConnectionEvent, now: Instant, effects: ConnectionEffects): void {
-    if (event.type === 'datagram') this.receive(event.bytes, event.remote, now, effects)
-    else if (event.type === 'flush') this.flush(now, effects)
-    else this.close(event.code, event.reason, now, effects)
   }
 
   /** A datagram came; it is changed in place. Nothing is sent before `flush`. */

@@ -7,6 +7,7 @@ import { coded, eventually, exchange, withEndpoints } from './endpoint.fixture.t
 import { tlsSecurity } from './security.ts'
 import { datagramBytesTo } from './shell/interface-mtu.ts'
 import type { QuicConnection } from './shell/quic-connection.ts'
+import { quicTransportWith } from './transport.ts'
 
 const MESSAGES = 4
 const own = { messagesMax: MESSAGES }
@@ -93,4 +94,11 @@ test('on loopback datagrams grow to what the endpoint builds, both ways', async 
     await exchange(a, b)
     assert.equal(statsOf(a).blackHoles + statsOf(b).blackHoles, 0)
   })
+})
+
+test('a datagram that QUIC or UDP cannot have is no limit', () => {
+  for (const datagramBytesMax of [1_199, 65_508]) {
+    assert.throws(() => quicTransportWith({ datagramBytesMax }).plan(), /datagramBytesMax is/)
+  }
+  quicTransportWith({ datagramBytesMax: 1_200 }).plan()
 })

@@ -4,9 +4,11 @@
  * Figures are measured where they say so, else counted from the objects.
  */
 import { MAP_NODE_BYTES, NATIVE_KEY_BYTES, pool, type Terms, term } from '../bounds/index.ts'
+import { assert } from '../runtime/index.ts'
 import { TRACE_CHARS_MAX, type TransportLimits, transportTerms } from '../transport/index.ts'
 import { LOCAL_IDS_MAX } from './connection/connection-ids.ts'
 import { MASK_CIPHERS_MAX } from './crypto/header-mask.ts'
+import { DATAGRAM_BYTES_MIN } from './packet/header.ts'
 
 export interface QuicLimits extends TransportLimits {
   /** Handshakes that run, of peers that are not authenticated yet. Half of the connections. */
@@ -36,6 +38,8 @@ export interface QuicLimits extends TransportLimits {
   readonly keyUpdatePackets: number
 }
 
+/** What UDP over IPv4 carries. */
+const UDP_BYTES_MAX = 65_507
 /** Connections whose end is still told to who has not heard of it. */
 export const FAREWELLS_MAX = 64
 export const FAREWELL_BYTES = 320
@@ -61,7 +65,7 @@ const STREAM_BYTES = 5_600
 
 export function quicLimits(limits: TransportLimits, own: Partial<QuicLimits> = {}): QuicLimits {
   const connectionsMax = limits.connectionsMax
-  return Object.freeze({
+  const complete: QuicLimits = {
     handshakesMax: Math.max(Math.ceil(connectionsMax / 2), 1),
     sendBufferBytesMax: 128 * 1024,
     connectionSendBytesMax: 512 * 1024,
@@ -77,7 +81,13 @@ export function quicLimits(limits: TransportLimits, own: Partial<QuicLimits> = {
     keyUpdatePackets: 0,
     ...own,
     ...limits,
-  })
+  }
+  const { datagramBytesMax } = complete
+  assert(
+    datagramBytesMax >= DATAGRAM_BYTES_MIN && datagramBytesMax <= UDP_BYTES_MAX,
+    `datagramBytesMax is ${datagramBytesMax}, not ${DATAGRAM_BYTES_MIN} to ${UDP_BYTES_MAX}`,
+  )
+  return Object.freeze(complete)
 }
 
 export type QuicTerms = ReturnType<typeof transportTerms> &

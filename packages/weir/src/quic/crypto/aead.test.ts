@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { concatBytes, toHex } from '../../codec/index.ts'
 import type { Suite } from '../contract.ts'
-import { AES_128_GCM, CHACHA20_POLY1305, openInPlace, sealInPlace, TAG_BYTES } from './aead.ts'
+import { TAG_BYTES } from '../packet/header.ts'
+import { AES_128_GCM, CHACHA20_POLY1305, openInPlace, sealInPlace } from './aead.ts'
 import { type AeadCase, chachaCases, gcmCases } from './vectors.fixture.ts'
 
 /** A case in a buffer that has other bytes on both sides. */

@@ -8,9 +8,9 @@
  */
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import type { Suite } from '../contract.ts'
+import { TAG_BYTES } from '../packet/header.ts'
 import { ASSOCIATED_BYTES_MAX, type ChachaPoly, chachaPoly, TEXT_BYTES_MAX } from './chacha-poly.ts'
 
-export const TAG_BYTES = 16
 export const NONCE_BYTES = 12
 
 export const AES_128_GCM: Suite = 0x1301

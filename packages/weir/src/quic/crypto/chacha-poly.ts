@@ -7,6 +7,7 @@
  * Memory: one page of 64 KiB for the process, of which 20 KB are touched, from the first use on. Keys and what is
  * derived from them are zeroed there after each packet.
  */
+import { TAG_BYTES } from '../packet/header.ts'
 import {
   FREE_AT,
   MASK_AT,
@@ -18,7 +19,6 @@ import {
 } from './chacha-layout.ts'
 import { type ChachaExports, chachaModule } from './chacha-module.ts'
 
-const TAG_BYTES = 16
 const KEY_BYTES = 32
 const NONCE_BYTES = 12
 const SAMPLE_BYTES = 16

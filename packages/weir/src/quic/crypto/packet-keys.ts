@@ -8,14 +8,8 @@
  */
 import { assert } from '../../runtime/index.ts'
 import type { PacketKeys, Suite } from '../contract.ts'
-import {
-  AES_128_GCM,
-  keyBytesOf,
-  NONCE_BYTES,
-  openInPlace,
-  sealInPlace,
-  TAG_BYTES,
-} from './aead.ts'
+import { TAG_BYTES } from '../packet/header.ts'
+import { AES_128_GCM, keyBytesOf, NONCE_BYTES, openInPlace, sealInPlace } from './aead.ts'
 import { AesHeaderMask, chachaHeaderMask, SAMPLE_BYTES } from './header-mask.ts'
 import { expandLabel, HASH_BYTES } from './hkdf.ts'
 

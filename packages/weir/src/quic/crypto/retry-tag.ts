@@ -3,7 +3,7 @@
  * client's first packet, and that the packet is whole.
  */
 import { createCipheriv, timingSafeEqual } from 'node:crypto'
-import { TAG_BYTES } from './aead.ts'
+import { TAG_BYTES } from '../packet/header.ts'
 
 const key = Uint8Array.from(Buffer.from('be0c690b9f66575a1d766b54e368c84e', 'hex'))
 const nonce = Uint8Array.from(Buffer.from('461599d35d632bf2239825bb', 'hex'))

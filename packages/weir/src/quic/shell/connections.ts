@@ -25,7 +25,7 @@ import type { Candidate, EndpointMachine } from '../endpoint/endpoint-machine.ts
 import type { QuicLimits, QuicTerms } from '../memory.ts'
 import { ErrorCode } from '../packet/errors.ts'
 import type { QuicSecurity } from '../security.ts'
-import { datagramBytesTo } from './interface-mtu.ts'
+import { InterfaceMtu } from './interface-mtu.ts'
 import { type ConnectionOwner, QuicConnection, type ShellAccounts } from './quic-connection.ts'
 import type { Remotes } from './remotes.ts'
 import { Turns } from './turns.ts'
@@ -79,11 +79,13 @@ export class Connections implements ConnectionOwner, Disposable {
   /** One object for all connections. */
   readonly #limits: ConnectionLimits
   readonly #turns = new Turns()
+  readonly #mtu: InterfaceMtu
   #strangers = 0
 
   constructor(options: ConnectionsOptions) {
     const { scope, ledger, terms } = options
     this.clock = scope.clock
+    this.#mtu = new InterfaceMtu(scope.clock)
     this.#options = options
     const congestionWindowBytesMax = options.limits.connectionSendBytesMax
     this.#limits = Object.freeze({ ...options.limits, congestionWindowBytesMax })
@@ -270,7 +272,7 @@ export class Connections implements ConnectionOwner, Disposable {
               ? { ...accounts, datagrams: { in: messagesIn, out: messagesOut } }
               : accounts,
           buffer,
-          mtuMax: Math.min(buffer.length, datagramBytesTo(remotes.first.host)),
+          mtuMax: Math.min(buffer.length, this.#mtu.bytesTo(remotes.first.host)),
         },
         instant(scope.clock.now()),
         machine.head,

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import test from 'node:test'
-import { datagramBytesTo } from './interface-mtu.ts'
+import { ManualClock } from '../../runtime/index.ts'
+import { datagramBytesTo, InterfaceMtu } from './interface-mtu.ts'
 
 const address = (internal: boolean) => [{ internal } as NetworkInterfaceInfo]
 const interfaces: typeof networkInterfaces = () => ({
@@ -35,4 +36,17 @@ test('where the system does not say it, 1200 bytes are all', () => {
     datagramBytesTo('192.0.2.1', interfaces, () => 1_000),
     1_200,
   )
+})
+
+test('the system is asked once a minute for each kind of address, however many connections there are', () => {
+  const clock = new ManualClock()
+  const asked: string[] = []
+  const mtu = new InterfaceMtu(clock, (host) => asked.push(host) + 1_200)
+  for (let each = 0; each < 1_000; each++) assert.equal(mtu.bytesTo(`127.0.0.${each % 250}`), 1_201)
+  assert.equal(mtu.bytesTo('192.0.2.1'), 1_202)
+  assert.equal(mtu.bytesTo('::1'), 1_203)
+  assert.equal(mtu.bytesTo('2001:db8::1'), 1_204)
+  assert.equal(asked.length, 4)
+  clock.advance(60_000)
+  assert.equal(mtu.bytesTo('127.0.0.1'), 1_205)
 })

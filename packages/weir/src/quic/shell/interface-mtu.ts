@@ -5,10 +5,11 @@
  * known only where the kernel says it in /sys (Linux); elsewhere nothing above 1200 bytes is probed. Which interface a
  * datagram leaves by is not known either: towards other machines the narrowest one counts.
  *
- * Memory: nothing is kept.
+ * Memory: four numbers for each endpoint, asked for again after a minute: a flood of clients costs no system call each.
  */
 import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
+import type { Clock } from '../../runtime/index.ts'
 import { DATAGRAM_BYTES_MIN } from '../packet/header.ts'
 
 const IP4_UDP_BYTES = 28
@@ -23,6 +24,32 @@ function systemMtu(name: string): number | undefined {
     return Number.isSafeInteger(mtu) ? mtu : undefined
   } catch {
     return undefined
+  }
+}
+
+const KEPT_US = 60_000_000
+
+/** `datagramBytesTo`, remembered for a minute for each kind of address. */
+export class InterfaceMtu {
+  readonly #clock: Clock
+  readonly #ask: typeof datagramBytesTo
+  /** By kind of address: the bytes, and until when they count. */
+  readonly #bytes = new Float64Array(4)
+  readonly #until = new Float64Array(4)
+
+  constructor(clock: Clock, ask: (host: string) => number = datagramBytesTo) {
+    this.#clock = clock
+    this.#ask = ask
+  }
+
+  bytesTo(host: string): number {
+    const kind = (host.includes(':') ? 2 : 0) + (isLoopback(host) ? 1 : 0)
+    const now = this.#clock.now()
+    if (now >= this.#until[kind]!) {
+      this.#bytes[kind] = this.#ask(host)
+      this.#until[kind] = now + KEPT_US
+    }
+    return this.#bytes[kind]!
   }
 }
 
