@@ -46,6 +46,7 @@ test('what a person has to mend first is one line with a code, and nothing start
     const cases: [string, () => string, RegExp, number][] = [
       ['no YAML', () => write('zone: [a\n  b: }'), /CONFIG_INVALID: .*not YAML/, 2],
       ['an unknown key', () => config({ zones: 3 }), /CONFIG_INVALID: .*zones is not a key/, 2],
+      ['no transport', () => config({ transport: 'tcp' }), /CONFIG_INVALID: .*quic or iroh/, 2],
       ['a __proto__ key', () => write('__proto__: {x: 1}\nzone: zone-a'), /CONFIG_INVALID/, 2],
       ['no file', () => join(mesh.folder, 'none.yaml'), /CONFIG_UNREADABLE/, 2],
       ['no key file', () => config({ keyFile: 'none.key' }), /KEY_FILE_MISSING: .*weir keygen/, 1],

@@ -176,25 +176,20 @@ export class Streams {
   ): Violation | undefined {
     const stream = this.#receiver(id)
     if (!isStream(stream)) return stream
-    const fault = stream.receive!.data(offset, bytes, from, length, fin)
-    if (fault) return fault
-    this.#show(stream)
-    this.#options.events.readable(stream)
-    this.#consumed()
-    if (stream.receive!.done) this.#release(stream)
-    return undefined
+    return stream.receive!.data(offset, bytes, from, length, fin) ?? this.#arrived(stream)
   }
 
   resetStream(id: number, code: number, finalSize: number): Violation | undefined {
     const stream = this.#receiver(id)
     if (!isStream(stream)) return stream
-    const fault = stream.receive!.reset(code, finalSize)
-    if (fault) return fault
+    return stream.receive!.reset(code, finalSize) ?? this.#arrived(stream)
+  }
+
+  #arrived(stream: Stream): undefined {
     this.#show(stream)
     this.#options.events.readable(stream)
     this.#consumed()
     if (stream.receive!.done) this.#release(stream)
-    return undefined
   }
 
   stopSending(id: number, code: number): Violation | undefined {
