@@ -56,7 +56,7 @@ export class ConnectionState implements TlsEffects, StreamEvents {
   readonly tls: TlsMachine
   keys: ApplicationKeys | undefined
   peer: TransportParameters | undefined
-  /** The token of a Retry, repeated in each Initial. */
+  /** The token of a Retry, repeated in each Initial, and forgotten with their keys. */
   token: Uint8Array = NOTHING
   retrySource: Uint8Array | undefined
   /** A packet of the peer was taken: its ids are fixed. */
@@ -143,8 +143,10 @@ export class ConnectionState implements TlsEffects, StreamEvents {
     if (space.dropped) return
     this.recovery.forget(space)
     space.drop()
-    if (space === this.initial) this.initial = spaceThatIsOver('initial')
-    else if (space === this.handshake) this.handshake = spaceThatIsOver('handshake')
+    if (space === this.initial) {
+      this.initial = spaceThatIsOver('initial')
+      this.token = NOTHING
+    } else if (space === this.handshake) this.handshake = spaceThatIsOver('handshake')
   }
 
   confirm(): void {

@@ -217,7 +217,11 @@ export class PacketsIn {
     // A Retry brings another id (RFC 9000 section 17.2.5.1).
     if (equalBytes(bytes.subarray(sourceAt, sourceAt + sourceLength), originalDestination)) return
     if (!security.isRetryAuthentic(originalDestination, bytes.subarray(start, end))) return
-    if (tokenLength > TOKEN_BYTES_MAX) return
+    if (tokenLength > RETRY_TOKEN_BYTES_MAX) {
+      const reason = `its Retry token of ${tokenLength} bytes leaves no room in an Initial`
+      state.end({ by: 'lost', application: false, code: ErrorCode.none, reason, told: false })
+      return
+    }
     const source = copyBytes(bytes, sourceAt, sourceAt + sourceLength)
     state.retrySource = source
     state.token = copyBytes(bytes, tokenAt, tokenAt + tokenLength)
@@ -248,5 +252,8 @@ function sameBytes(bytes: Uint8Array, a: number, aLength: number, b: number, bLe
 }
 
 const NOTHING = new Uint8Array(0)
-/** A longer token would not leave room for a handshake in one datagram. */
-const TOKEN_BYTES_MAX = 512
+/**
+ * RFC 9000 sets no limit. With ids of 20 bytes this one leaves 112 bytes of a client hello to each Initial of 1200 bytes;
+ * who asks for more is told from the start that it cannot be, and not by a timeout.
+ */
+export const RETRY_TOKEN_BYTES_MAX = 1_024
