@@ -14,7 +14,7 @@ import { meshTerms } from '../src/mesh/memory.ts'
 import { meshTopic, objectKey } from '../src/mesh/names.ts'
 import { decodeBody } from '../src/mesh/protocol.ts'
 import { type ReplicationEffects, ReplicationMachine } from '../src/mesh/replication-machine.ts'
-import type { Observed, Row } from '../src/mesh/row.ts'
+import type { Desired, Observed, Row } from '../src/mesh/row.ts'
 
 interface ApiObject {
   readonly uid: string
@@ -407,6 +407,12 @@ export class ZoneWorld {
     if (action.type === 'create' ? present !== undefined : present?.uid !== action.uid) {
       return { type: 'conflict' as const, observed: present && seen(present) }
     }
+    if (present) {
+      if (row.givenSeq >= 0 && row.observed?.version !== present.version) {
+        return { type: 'conflict' as const, observed: undefined }
+      }
+      this.#checkGiven(row, desired, present)
+    }
     const object = this.#store(
       row.key,
       present?.uid,
@@ -414,7 +420,17 @@ export class ZoneWorld {
       desired.zone.cluster,
       content,
     )
-    return { type: 'written' as const, observed: seen(object), acceptedFor: desired.hash }
+    return { type: 'written' as const, observed: seen(object), sent: desired }
+  }
+
+  /** What a patch would be made from is what the API server has. */
+  #checkGiven(row: Row, desired: Desired, present: ApiObject): void {
+    if (row.givenSeq < 0) return
+    const { author } = desired.zone
+    const given = this.#contentOf(author, row.givenLog, row.givenSeq, row.givenPart)
+    if (given && contentHash(given) !== contentHash(present.content)) {
+      throw new Error('a patch would be made from a past')
+    }
   }
 
   #contentOf(author: NodeId, logKey: string, seq: number, part: number): Uint8Array | undefined {

@@ -28,6 +28,7 @@ import { observe } from './observation.ts'
 import { decodeBody } from './protocol.ts'
 import type { Outcome } from './replication-machine.ts'
 import { type Desired, isState, type Observed, type Row } from './row.ts'
+import type { Zone } from './zone.ts'
 
 export interface ApplierOptions {
   readonly client: KubeClient
@@ -38,6 +39,13 @@ export interface ApplierOptions {
   /** The collection of a configured resource, by `group/Kind` and namespace. */
   readonly resourceOf: (resource: string, namespace: string) => ResourceRef | undefined
   readonly signal: AbortSignal
+}
+
+/** What has to be written, to which version of the object, and that object as it is known. */
+interface Change {
+  readonly patch: JsonObject | undefined
+  readonly resourceVersion: string | undefined
+  readonly seen: Observed
 }
 
 export class Applier {
@@ -64,7 +72,8 @@ export class Applier {
       account.require(0, 1)
       entered = 1
       if (action.type === 'delete') return await this.#delete(row, resource, action)
-      const bytes = await this.#content(action.desired)
+      const { zone, logKey, seq, part } = action.desired
+      const bytes = await this.#content(zone, logKey, seq, part)
       if (!bytes) return { type: 'missing' }
       const cost = applyBytes(bytes)
       account.require(cost)
@@ -116,20 +125,59 @@ export class Applier {
     desired: Desired,
     content: JsonObject,
   ): Promise<Outcome> {
+    const wanted = toObject(row, resource, desired, content)
     const { client, signal } = this.#options
-    const present = await client.get(resource, namespaceOf(row), row.name, { signal })
-    const seen = observedNow(row, present)
+    const { patch, resourceVersion, seen } =
+      (await this.#patchOfGiven(row, resource, desired, wanted)) ??
+      (await this.#patchOfPresent(row, resource, wanted))
     // Deleted and made anew by hand: look again before it is overwritten.
     if (seen.uid !== row.observed?.uid) return { type: 'conflict', observed: seen }
-    const wanted = toObject(row, resource, desired, content)
-    const patch = diffPatch(comparable(present), comparable(wanted))
-    if (!patch) return { type: 'written', observed: seen, acceptedFor: desired.hash }
-    const resourceVersion = present.metadata.resourceVersion
+    if (!patch) return { type: 'written', observed: seen, sent: desired }
     const written = await client.mergePatch(resource, namespaceOf(row), row.name, patch, {
       signal,
       ...(resourceVersion === undefined ? {} : { resourceVersion }),
     })
     return this.#written(row, resource, desired, content, written)
+  }
+
+  /** The patch from what the server has, as it says itself. */
+  async #patchOfPresent(row: Row, resource: ResourceRef, wanted: KubeObject): Promise<Change> {
+    const { client, signal } = this.#options
+    const present = await client.get(resource, namespaceOf(row), row.name, { signal })
+    return {
+      seen: observedNow(row, present),
+      patch: diffPatch(comparable(present), comparable(wanted)),
+      resourceVersion: present.metadata.resourceVersion,
+    }
+  }
+
+  /**
+   * The patch from what the server was given last, when its object has not changed since and the log still has that: a
+   * request less. The version as precondition makes a change that was not seen yet a conflict, and then it is asked.
+   */
+  async #patchOfGiven(
+    row: Row,
+    resource: ResourceRef,
+    desired: Desired,
+    wanted: KubeObject,
+  ): Promise<Change | undefined> {
+    const { observed, givenLog, givenSeq, givenPart } = row
+    if (givenSeq < 0 || !observed) return undefined
+    const bytes = await this.#content(desired.zone, givenLog, givenSeq, givenPart)
+    if (!bytes) return undefined
+    const { account } = this.#options
+    const cost = applyBytes(bytes)
+    if (account.take(cost) !== 'ok') return undefined
+    try {
+      const given = toObject(row, resource, { ...desired, version: '' }, decodeContent(bytes))
+      return {
+        seen: observed,
+        patch: diffPatch(comparable(given), comparable(wanted)),
+        resourceVersion: observed.version,
+      }
+    } finally {
+      account.give(cost)
+    }
   }
 
   /** A status that the server did not take with the object goes to its subresource, when there is one. */
@@ -159,12 +207,17 @@ export class Applier {
         if (!(error instanceof KubeError && error.status === 404)) throw error
       }
     }
-    return { type: 'written', observed: observedNow(row, result), acceptedFor: desired.hash }
+    return { type: 'written', observed: observedNow(row, result), sent: desired }
   }
 
-  async #content(desired: Desired): Promise<Uint8Array | undefined> {
-    const { zone, seq, part } = desired
-    const id = logId(Buffer.from(desired.logKey, 'latin1'))
+  /** The content of an object at a place in a zone's log; undefined when the log has it no more. */
+  async #content(
+    zone: Zone,
+    logKey: string,
+    seq: number,
+    part: number,
+  ): Promise<Uint8Array | undefined> {
+    const id = logId(Buffer.from(logKey, 'latin1'))
     const name = { author: zone.author, logId: id }
     const page = await this.#options.store.read(name, seq, seq, 1)
     const body = page.operations[0]?.body

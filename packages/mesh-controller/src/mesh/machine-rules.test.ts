@@ -17,6 +17,7 @@ import {
   encodePut,
 } from './protocol.ts'
 import {
+  type Outcome,
   type ReplicationEffects,
   type ReplicationEvent,
   ReplicationMachine,
@@ -310,9 +311,10 @@ test('a replica whose markers were removed by hand is still a replica, and is pu
   const world = setUp()
   world.begin(1)
   world.operation(encodePut('zone-b', item('w', 1)))
+  const row = world.machine.row('g/Widget default w')!
   world.handle({
     type: 'applied',
-    row: world.machine.row('g/Widget default w')!,
+    row,
     outcome: {
       type: 'written',
       observed: {
@@ -322,13 +324,49 @@ test('a replica whose markers were removed by hand is still a replica, and is pu
         cluster: 'cb',
         hash: contentHash(bytes(1)),
       },
-      acceptedFor: contentHash(bytes(1)),
+      sent: row.desired!,
     },
   })
   world.observed('w', { uid: 'u', version: '6', owner: '', cluster: '' }, 1)
   assert.deepEqual(world.done, ['create w', 'update w'])
   assert.equal(world.published.length, 0)
-  world.machine.row('g/Widget default w')!.state = 'idle'
+  row.state = 'idle'
+  world.close()
+})
+
+test('what the API server was given is remembered until its object changes or a write fails', () => {
+  const world = setUp()
+  world.begin(1)
+  world.operation(encodePut('zone-b', item('w', 1)))
+  const row = world.machine.row('g/Widget default w')!
+  const sent = row.desired!
+  const given = () => [row.givenLog, row.givenSeq, row.givenPart]
+  const written = { uid: 'u', version: '5', owner: 'zone-b', cluster: 'cb', hash: sent.hash }
+  const apply = (outcome: Outcome) => world.handle({ type: 'applied', row, outcome })
+  assert.deepEqual(given(), ['', -1, 0])
+  apply({ type: 'written', observed: written, sent })
+  assert.deepEqual(given(), [sent.logKey, sent.seq, sent.part])
+  // A status that somebody else wrote to a field that does not travel.
+  world.handle({
+    type: 'observed',
+    name: named('w'),
+    observed: { ...written, version: '6' },
+    content: undefined,
+  })
+  assert.deepEqual(given(), [sent.logKey, sent.seq, sent.part])
+  world.operation(encodePut('zone-b', item('w', 2)))
+  assert.equal(row.givenSeq, sent.seq)
+  apply({ type: 'conflict', observed: undefined })
+  assert.deepEqual(given(), ['', -1, 0])
+  row.given(sent)
+  world.handle({
+    type: 'observed',
+    name: named('w'),
+    observed: { ...written, version: '7', hash: 'edited' },
+    content: undefined,
+  })
+  assert.deepEqual(given(), ['', -1, 0])
+  row.state = 'idle'
   world.close()
 })
 
@@ -341,7 +379,7 @@ test('what the API server makes of a content counts as equal to it', () => {
   world.handle({
     type: 'applied',
     row,
-    outcome: { type: 'written', observed: defaulted, acceptedFor: contentHash(bytes(1)) },
+    outcome: { type: 'written', observed: defaulted, sent: row.desired! },
   })
   assert.deepEqual(world.done, ['create w'])
   world.handle({
@@ -369,7 +407,7 @@ test('it counts as equal too when the watch is faster than the answer', () => {
   world.handle({
     type: 'applied',
     row,
-    outcome: { type: 'written', observed: defaulted, acceptedFor: contentHash(bytes(1)) },
+    outcome: { type: 'written', observed: defaulted, sent: row.desired! },
   })
   assert.deepEqual(world.done, ['create w'])
   assert.equal(world.machine.pending, 0)

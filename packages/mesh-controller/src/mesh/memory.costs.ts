@@ -5,6 +5,7 @@ import { applyBytes } from './applier.ts'
 import { decodeContent, encodeContent } from './content.ts'
 import { CHUNK_ITEM_BYTES, meshTerms } from './memory.ts'
 import { objectKey } from './names.ts'
+import type { Desired } from './row.ts'
 import { RowTable } from './row-table.ts'
 import { Zone } from './zone.ts'
 
@@ -43,7 +44,7 @@ function fillRows(account: Account, index: number): unknown {
       hash: ownString(seed, 16),
     }
     row.acceptedFor = row.acceptedHash = ownString(seed + 1, 16)
-    row.setDesired({
+    const desired: Desired = {
       zone,
       logKey: zone.logKey,
       seq: at,
@@ -51,7 +52,9 @@ function fillRows(account: Account, index: number): unknown {
       version: ownString(seed, 13),
       hash: ownString(seed + 2, 16),
       next: undefined,
-    })
+    }
+    row.setDesired(desired)
+    row.given(desired)
   }
   account.require(account.freeBytes)
   return rows

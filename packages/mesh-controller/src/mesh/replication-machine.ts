@@ -16,7 +16,7 @@ import { type Action, decide } from './decide.ts'
 import { Incoming, type IncomingEffects, type RemoteOperation } from './incoming.ts'
 import type { ObjectName } from './names.ts'
 import { Outgoing, type PublishEffects } from './outgoing.ts'
-import { isState, type Observed, type Row } from './row.ts'
+import { type Desired, isState, type Observed, type Row } from './row.ts'
 import { RowQueue } from './row-queue.ts'
 import { RowTable } from './row-table.ts'
 import type { Zone } from './zone.ts'
@@ -45,11 +45,11 @@ export type ReplicationEvent =
 
 /** How a write ended. */
 export type Outcome =
-  /** The object is now as given; undefined when it is gone. `acceptedFor` is the hash of the content that was sent. */
+  /** The object is now as given; undefined when it is gone. `sent` is what it was made of. */
   | {
       readonly type: 'written'
       readonly observed: Observed | undefined
-      readonly acceptedFor?: string
+      readonly sent?: Desired
     }
   /** Somebody was faster; with what is there now, when that is known. */
   | { readonly type: 'conflict'; readonly observed: Observed | undefined }
@@ -243,6 +243,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   #see(row: Row, observed: Observed): boolean {
     const known = row.observed
     if (known && compareResourceVersions(known.version, observed.version) >= 0) return false
+    if (known?.hash !== observed.hash || known.uid !== observed.uid) row.forgetGiven()
     // Whose an object is was settled when it was first seen, or by our own write: somebody who edits the label of an
     // object born here does not give it away, and one who removes the label of a replica does not take it.
     const foreign = known !== undefined && known.owner !== '' && observed.owner === ''
@@ -264,9 +265,10 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
           this.#see(row, outcome.observed)
           // The watch may have been faster: then it is not news, and still the answer to what was sent.
           const current = row.observed?.version === outcome.observed.version
-          if (current && outcome.acceptedFor !== undefined) {
-            row.acceptedFor = outcome.acceptedFor
+          if (current && outcome.sent) {
+            row.acceptedFor = outcome.sent.hash
             row.acceptedHash = outcome.observed.hash
+            row.given(outcome.sent)
           }
         }
         // What was written may not be what is wanted by now.
@@ -274,6 +276,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
         this.#queue.done(row)
         break
       case 'conflict':
+        row.forgetGiven()
         // An object born here comes by the watch, with the content that has to be published.
         if (outcome.observed && outcome.observed.owner !== '') this.#see(row, outcome.observed)
         this.#queue.retry(row, now / 1000)
@@ -282,6 +285,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
         this.#queue.done(row)
         break
       case 'failed':
+        row.forgetGiven()
         this.#queue.retry(row, now / 1000)
         break
     }

@@ -58,6 +58,42 @@ test('a resource that is created, edited and deleted in one zone is so in the ot
       await eventually('deleted', async () => (await find(zone, 'w1')) === undefined)
   }, 3))
 
+test('an edit of the owner is one request to the other API server, and removes what the owner removed', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
+    await a.cluster.client.create(WIDGETS, widget('w1', { size: 1, note: 'n' }))
+    await eventually('created', async () => (await find(b.cluster.client, 'w1')) !== undefined)
+    await until('written', () => b.replication.status.pending === 0)
+    const requests: string[] = []
+    b.cluster.faults = ({ method, path }) =>
+      void requests.push(`${method} ${path.split('/').at(-1)}`)
+    await a.cluster.client.mergePatch(WIDGETS, 'default', 'w1', { spec: { size: 2, note: null } })
+    await until('patched', () => requests.length > 0 && b.replication.status.pending === 0)
+    assert.deepEqual(requests, ['PATCH w1'])
+    b.cluster.faults = undefined
+    const object = (await find(b.cluster.client, 'w1')) as unknown as { spec: object }
+    assert.deepEqual({ ...object.spec }, { size: 2, color: 'red' })
+  }))
+
+test('an edit that meets one made by hand at the same time is written again from what is there', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
+    await a.cluster.client.create(WIDGETS, widget('w1', { size: 1 }))
+    await eventually('created', async () => (await find(b.cluster.client, 'w1')) !== undefined)
+    await until('written', () => b.replication.status.pending === 0)
+    const requests: string[] = []
+    b.cluster.faults = ({ method, watch }) => {
+      if (!watch) requests.push(method)
+      return requests.length === 1 ? { status: 409 } : undefined
+    }
+    await a.cluster.client.mergePatch(WIDGETS, 'default', 'w1', { spec: { size: 2 } })
+    await until('patched', () => requests.length > 2 && b.replication.status.pending === 0)
+    assert.deepEqual(requests, ['PATCH', 'GET', 'PATCH'])
+    b.cluster.faults = undefined
+    const object = (await find(b.cluster.client, 'w1')) as unknown as { spec: object }
+    assert.deepEqual({ ...object.spec }, { size: 2, color: 'red' })
+  }))
+
 test('a replica that is edited or deleted by hand is put back', () =>
   withMesh(async (mesh) => {
     const [a, b] = mesh.zones.map((zone) => zone.cluster.client) as [KubeClient, KubeClient]

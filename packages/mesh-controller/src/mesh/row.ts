@@ -56,6 +56,10 @@ export class Row implements ObjectName {
   /** Our server turned the content `acceptedFor` into `acceptedHash` (defaults, pruning): that is no difference. */
   acceptedFor = ''
   acceptedHash = ''
+  /** The log where the content is that our server was given last and still has; empty when that is not known. */
+  givenLog = ''
+  givenSeq = -1
+  givenPart = 0
   state: RowState = 'idle'
   /** Something changed while a write was under way. */
   again = false
@@ -86,6 +90,19 @@ export class Row implements ObjectName {
       this.publishedHash === '' &&
       this.state === 'idle'
     )
+  }
+
+  /** Remembers what our server has by a write of ours, so that the next patch can be made without asking for it. */
+  given(desired: Desired): void {
+    this.givenLog = desired.logKey
+    this.givenSeq = desired.seq
+    this.givenPart = desired.part
+  }
+
+  forgetGiven(): void {
+    this.givenLog = ''
+    this.givenSeq = -1
+    this.givenPart = 0
   }
 
   desiredOf(zone: Zone): Desired | undefined {
