@@ -6,15 +6,14 @@
  * Memory: what is being received is charged to `kube.responses` and `kube.streams`; an object that was returned
  * belongs to the caller.
  */
-import type { IncomingMessage } from 'node:http'
 import type { Account, Ledger } from 'weir-mesh/bounds'
 import { type Logger, type Random, type Scope, systemRandom } from 'weir-mesh/runtime'
-import { readBody } from './chunks.ts'
 import type { ClusterConfig } from './cluster-config.ts'
-import { errorOfBody, KubeError, retryAfterOf } from './errors.ts'
+import { errorOfBody, KubeError } from './errors.ts'
 import { buildEvent, type EventTarget, type EventText } from './event.ts'
 import { isJsonObject, type Json, type JsonObject, parseJson, stringifyJson } from './json.ts'
 import type { KubeTerms } from './memory.ts'
+import { StreamedBody } from './streamed-body.ts'
 import { type Call, type RequestFault, Transport } from './transport.ts'
 import { apiVersionOf, EVENTS, type KubeObject, pathOf, type ResourceRef } from './types.ts'
 
@@ -273,16 +272,11 @@ export class KubeClient {
     }
     account.require(0, 1)
     try {
-      const answer = await this.#transport.send(call)
-      const text = await this.#text(answer, account, call)
-      const what = `${call.method} ${call.path.split('?', 1)[0]}`
-      const status = answer.statusCode ?? 0
-      if (status >= 400 || status < 200) {
-        throw errorOfBody(what, status, text, retryAfterOf(answer.headers['retry-after']))
-      }
+      const { status, text, retryAfterMs } = await this.#transport.send(call, account)
+      if (status >= 300) throw errorOfBody(describe(call), status, text, retryAfterMs)
       const value = parseJson(text)
       if (isJsonObject(value)) return value
-      throw new KubeError('KUBE_RESPONSE_INVALID', `${what}: the answer is not an object`)
+      throw new KubeError('KUBE_RESPONSE_INVALID', `${describe(call)}: the answer is not an object`)
     } finally {
       account.give(account.bytes, account.entries)
       account[Symbol.dispose]()
@@ -290,14 +284,12 @@ export class KubeClient {
   }
 
   /** Begins a list or watch whose answer is read by the caller. @throws {KubeError} when it is not a success. */
-  async stream(call: Call, account: Account): Promise<IncomingMessage> {
-    const answer = await this.#transport.send(call)
-    const status = answer.statusCode ?? 0
-    if (status >= 200 && status < 300) return answer
-    const text = await this.#text(answer, account, call)
-    const what = `${call.method} ${call.path.split('?', 1)[0]}`
-    account.give(account.bytes)
-    throw errorOfBody(what, status, text, retryAfterOf(answer.headers['retry-after']))
+  async stream(call: Call, account: Account): Promise<StreamedBody> {
+    const answer = await this.#transport
+      .open(call, account)
+      .finally(() => account.give(account.bytes))
+    if (answer instanceof StreamedBody) return answer
+    throw errorOfBody(describe(call), answer.status, answer.text, answer.retryAfterMs)
   }
 
   async #object(call: Call): Promise<KubeObject> {
@@ -306,43 +298,13 @@ export class KubeClient {
     throw new KubeError('KUBE_RESPONSE_INVALID', 'the answer of the cluster is not an object')
   }
 
-  async #text(answer: IncomingMessage, account: Account, call: Call): Promise<string> {
-    // Most answers come in one chunk: they need no decoder that remembers half a character.
-    let first: Buffer | undefined
-    let decoder: TextDecoder | undefined
-    let text = ''
-    await readBody(answer, {
-      clock: this.scope.clock,
-      scopeSignal: this.scope.signal,
-      signal: call.signal,
-      totalMs: call.deadlineMs ?? 30_000,
-      onChunk: (chunk) => {
-        const admission = account.take(chunk.length)
-        if (admission !== 'ok') {
-          throw new KubeError(
-            admission === 'cap' ? 'KUBE_RESPONSE_TOO_LARGE' : 'KUBE_BUSY',
-            `${call.method} ${call.path.split('?', 1)[0]}: the answer does not fit (${admission})`,
-            { retryable: admission !== 'cap' },
-          )
-        }
-        if (first === undefined) {
-          first = chunk
-          return
-        }
-        if (!decoder) {
-          decoder = new TextDecoder()
-          text = decoder.decode(first, { stream: true })
-        }
-        text += decoder.decode(chunk, { stream: true })
-      },
-    })
-    if (decoder) return text + decoder.decode()
-    return (first as Buffer | undefined)?.toString('utf8') ?? ''
-  }
-
   #writeQuery(options: WriteOptions): string {
     return options.dryRun ? `${this.#fieldQuery}&dryRun=All` : this.#fieldQuery
   }
+}
+
+function describe(call: Call): string {
+  return `${call.method} ${call.path.split('?', 1)[0]}`
 }
 
 /** A query string; undefined values are left out. */

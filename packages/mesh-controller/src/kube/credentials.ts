@@ -16,7 +16,9 @@ export class Credentials {
   readonly #config: ClusterConfig
   readonly #clock: Clock
   readonly #stamped: boolean
-  #token: string | undefined
+  #authorization: string | undefined
+  #readingToken: Promise<string | undefined> | undefined
+  #readingContext: Promise<SecureContext> | undefined
   #tokenAt: Instant | undefined
   #context: SecureContext | undefined
   #contextAt: Instant | undefined
@@ -25,20 +27,20 @@ export class Credentials {
   constructor(config: ClusterConfig, clock: Clock) {
     this.#config = config
     this.#clock = clock
-    this.#token = config.token
+    this.#authorization = bearer(config.token)
     this.#stamped = [config.ca, config.certificate, config.key].some(
       (source) => source !== undefined && 'file' in source,
     )
   }
 
-  /** The value of the `Authorization` header. */
-  async authorization(): Promise<string | undefined> {
+  /** The value of the `Authorization` header; a promise only when a file has to be read first. */
+  authorization(): Promise<string | undefined> | string | undefined {
     const file = this.#config.tokenFile
-    if (file !== undefined && this.#isOld(this.#tokenAt)) {
-      this.#token = (await readText(file, 'token')).trim()
-      this.#tokenAt = this.#clock.now()
-    }
-    return this.#token ? `Bearer ${this.#token}` : undefined
+    if (file === undefined || !this.#isOld(this.#tokenAt)) return this.#authorization
+    this.#readingToken ??= this.#readToken(file).finally(() => {
+      this.#readingToken = undefined
+    })
+    return this.#readingToken
   }
 
   /** The server did not accept the token. @returns whether another try may have another token. */
@@ -48,9 +50,23 @@ export class Credentials {
     return true
   }
 
-  /** The TLS context; another object when a file has changed. */
-  async secureContext(): Promise<SecureContext> {
+  /** The TLS context; another object when a file has changed. A promise only when files have to be looked at first. */
+  secureContext(): Promise<SecureContext> | SecureContext {
     if (this.#context && !(this.#stamped && this.#isOld(this.#contextAt))) return this.#context
+    // One look for all that wait: each context of its own would end the connections of the one before.
+    this.#readingContext ??= this.#readContext().finally(() => {
+      this.#readingContext = undefined
+    })
+    return this.#readingContext
+  }
+
+  async #readToken(file: string): Promise<string | undefined> {
+    this.#authorization = bearer((await readText(file, 'token')).trim())
+    this.#tokenAt = this.#clock.now()
+    return this.#authorization
+  }
+
+  async #readContext(): Promise<SecureContext> {
     const stamp = await this.#readStamp()
     if (!this.#context || stamp !== this.#stamp) {
       const { ca, certificate, key } = this.#config
@@ -94,6 +110,10 @@ export class Credentials {
     }
     return stamp
   }
+}
+
+function bearer(token: string | undefined): string | undefined {
+  return token ? `Bearer ${token}` : undefined
 }
 
 async function readPem(source: PemSource | undefined, what: string): Promise<string | undefined> {

@@ -130,6 +130,13 @@ export function unreachable(what: string, cause: unknown): KubeError {
   })
 }
 
+/** The error for bytes that are no answer of HTTP/1.1. Another connection, or another server behind it, may do better. */
+export function invalidAnswer(why: string): KubeError {
+  return new KubeError('KUBE_HTTP_INVALID', `what the cluster sent is not an HTTP answer: ${why}`, {
+    retryable: true,
+  })
+}
+
 /** Whether an error is one of a cluster, with this code when one is given. */
 export function isKubeError(error: unknown, code?: string): error is KubeError {
   return error instanceof KubeError && isWeirError(error, code)

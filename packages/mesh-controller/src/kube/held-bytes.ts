@@ -27,6 +27,11 @@ export class HeldBytes implements Disposable {
     return this.#buffer.subarray(0, this.#length)
   }
 
+  /** Makes room for as much at once, so that nothing is copied twice. @returns `ok`, or what stood in the way. */
+  reserve(bytes: number): Admission {
+    return bytes > this.#buffer.length ? this.#grow(bytes) : 'ok'
+  }
+
   /** Appends a copy. @returns `ok`, or what stood in the way; then nothing was appended. */
   append(bytes: Buffer): Admission {
     const wanted = this.#length + bytes.length

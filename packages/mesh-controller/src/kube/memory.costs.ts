@@ -100,7 +100,7 @@ async function fillSockets(sockets: Account): Promise<unknown> {
   const transport = new Transport({ ...common, config, sockets })
   const answers: unknown[] = [transport]
   for (let at = 0; at < SOCKETS; at++) {
-    answers.push(await transport.send({ method: 'GET', path: `/${at}` }))
+    answers.push(await transport.open({ method: 'GET', path: `/${at}` }, sockets))
   }
   return answers
 }

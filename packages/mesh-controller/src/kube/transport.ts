@@ -1,30 +1,25 @@
 /**
- * HTTP to one cluster: one keep-alive agent, a deadline for each answer to begin, and the wait that a busy server
- * asks for. Knows nothing of objects.
+ * HTTP to one cluster: kept connections, a deadline for each answer, and the wait that a busy server asks for. Knows
+ * nothing of objects.
  *
- * Memory: `socketsMax + streamsMax` sockets, charged when the transport opens, because they are a promise to the agent;
- * requests that wait for one are charged by the caller, who owns their answers.
+ * Memory: `socketsMax + streamsMax` sockets, charged when the transport opens, because requests may use them at any
+ * time; requests that run or wait for one, and answers, are charged to the account of the call.
  */
-import type { Agent as HttpAgent, IncomingMessage } from 'node:http'
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import type { SecureContext } from 'node:tls'
 import type { Account } from 'weir-mesh/bounds'
-import { onAbort, type Random, type Scope, throwIfAborted } from 'weir-mesh/runtime'
+import { onAbort, type Random, type Scope, type Timer, throwIfAborted } from 'weir-mesh/runtime'
 import type { ClusterConfig } from './cluster-config.ts'
+import { ConnectionPool } from './connection-pool.ts'
 import { Credentials } from './credentials.ts'
-import { KubeError, retryAfterOf, unreachable } from './errors.ts'
+import { KubeError } from './errors.ts'
+import { type Answer, Exchange } from './exchange.ts'
+import { type RequestLines, RequestText } from './request-text.ts'
+import { StreamedBody } from './streamed-body.ts'
 
-// An import statement would read every name that node:http exports, and with them load undici and more: 6 MB.
-const http = process.getBuiltinModule('node:http')
-
-export interface Call {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  /** Path below the server's URL, with the query. */
-  readonly path: string
-  readonly body?: string
-  readonly contentType?: string
-  readonly accept?: string
-  /** The answer must begin within this time, waits and tries included. Default 30 000 ms. */
+export interface Call extends RequestLines {
+  /**
+   * A whole answer must have come within this time, the answer of a list or watch must have begun; waits and tries
+   * included. Default 30 000 ms.
+   */
   readonly deadlineMs?: number
   readonly signal?: AbortSignal | undefined
 }
@@ -43,191 +38,175 @@ export interface TransportOptions {
 
 const DEADLINE_MS = 30_000
 const WAIT_MS_FIRST = 1_000
+const TRIES_STALE_MAX = 2
 
 export class Transport {
   readonly #options: TransportOptions
-  readonly #base: URL
+  readonly #requests: RequestText
   readonly #credentials: Credentials
   readonly #secure: boolean
-  #agent: HttpAgent | undefined
-  #context: SecureContext | undefined
+  readonly #pool: ConnectionPool
 
   constructor(options: TransportOptions) {
+    const { config, scope, sockets } = options
+    const base = new URL(config.server)
+    const host = base.hostname.replace(/^\[|\]$/g, '')
     this.#options = options
-    this.#base = new URL(options.config.server)
-    this.#secure = this.#base.protocol === 'https:'
-    this.#credentials = new Credentials(options.config, options.scope.clock)
-    const { sockets, scope } = options
+    this.#secure = base.protocol === 'https:'
+    this.#requests = new RequestText(base, options.userAgent)
+    this.#credentials = new Credentials(config, scope.clock)
     const count = sockets.term.entriesMax
+    this.#pool = new ConnectionPool({
+      clock: scope.clock,
+      host,
+      port: Number(base.port) || (this.#secure ? 443 : 80),
+      connectionsMax: count,
+      ...(this.#secure
+        ? {
+            tls: {
+              serverName: config.tlsServerName ?? host,
+              insecure: config.insecureSkipTlsVerify === true,
+            },
+          }
+        : {}),
+    })
     sockets.require(0, count)
+    // At the abort and not in its turn among the items of the scope, whose tasks wait for answers.
+    const aborted = onAbort(scope.signal, () => this.#pool.close(closedError('the cluster')))
     scope.defer('sockets', () => {
-      this.#agent?.destroy()
+      aborted[Symbol.dispose]()
+      this.#pool.close(closedError('the cluster'))
       sockets.give(0, count)
       sockets[Symbol.dispose]()
     })
   }
 
   /**
-   * Sends a request and resolves when the answer begins. 429 and 503 with `Retry-After` are tried again within the
-   * deadline, and so is a read whose kept-alive connection had been closed by the server.
+   * The whole answer. What it takes is charged to `account` and stays charged; whoever opened the account gives it
+   * back. 429 and 503 with `Retry-After` are tried again within the deadline, and so is a read whose kept connection
+   * had been closed by the server.
+   *
+   * @throws {KubeError} `KUBE_TIMEOUT`, `KUBE_UNREACHABLE`, `KUBE_HTTP_INVALID`, `KUBE_RESPONSE_TOO_LARGE`, `KUBE_BUSY`,
+   *   `KUBE_CREDENTIALS`, `CLOSED`.
    */
-  async send(call: Call): Promise<IncomingMessage> {
-    const { clock } = this.#options.scope
-    const endsAt = clock.now() + (call.deadlineMs ?? DEADLINE_MS) * 1000
-    let tries = 0
+  async send(call: Call, account: Account): Promise<Answer> {
+    return (await this.#run(call, account, false)) as Answer
+  }
+
+  /** As `send`, but a success is handed over when it begins, and its body comes as it is read. */
+  open(call: Call, account: Account): Promise<Answer | StreamedBody> {
+    return this.#run(call, account, true)
+  }
+
+  async #run(call: Call, account: Account, streams: boolean): Promise<Answer | StreamedBody> {
+    const { scope, fault } = this.#options
+    throwIfAborted(scope.signal)
+    throwIfAborted(call.signal)
+    const endsAt = scope.clock.now() + (call.deadlineMs ?? DEADLINE_MS) * 1000
     let renewed = false
-    while (true) {
-      throwIfAborted(this.#options.scope.signal)
-      throwIfAborted(call.signal)
-      const leftMs = (endsAt - clock.now()) / 1000
-      if (leftMs <= 0) throw late(call)
-      await this.#options.fault?.(call)
-      const answer = await this.#attempt(call, leftMs, tries)
-      if (!answer) {
-        tries++
-        continue
+    const running = new Running(this.#pool, scope, call)
+    try {
+      for (let tries = 0; ; tries++) {
+        const held = fault?.(call)
+        if (held) await held
+        const authorization = this.#credentials.authorization()
+        const text = this.#requests.write(
+          call,
+          authorization instanceof Promise ? await authorization : authorization,
+        )
+        if (this.#secure) {
+          const context = this.#credentials.secureContext()
+          this.#pool.use(context instanceof Promise ? await context : context)
+        }
+        running.check()
+        account.give(account.bytes)
+        const repeatable = call.method === 'GET' && tries < TRIES_STALE_MAX
+        const what = describe(call)
+        const answer = await running.send(
+          new Exchange({ what, text, account, streams, repeatable }),
+        )
+        if (!answer) continue
+        if (answer instanceof StreamedBody) return answer
+        const waitMs = this.#waitMs(answer, tries)
+        if (waitMs !== undefined && scope.clock.now() + waitMs * 1000 < endsAt) {
+          await running.sleep(waitMs)
+        } else if (answer.status === 401 && !renewed && this.#credentials.rejected()) {
+          renewed = true
+        } else return answer
       }
-      const waitMs = this.#waitMs(answer, tries)
-      if (waitMs !== undefined && clock.now() + waitMs * 1000 < endsAt) {
-        answer.destroy()
-        tries++
-        await this.#sleep(waitMs, call.signal)
-        continue
-      }
-      if (answer.statusCode === 401 && !renewed && this.#credentials.rejected()) {
-        answer.destroy()
-        renewed = true
-        continue
-      }
-      return answer
+    } finally {
+      running[Symbol.dispose]()
     }
   }
 
   /** How long to wait before the same request is sent again; undefined when the answer stands. */
-  #waitMs(answer: IncomingMessage, tries: number): number | undefined {
-    if (answer.statusCode !== 429 && answer.statusCode !== 503) return undefined
-    const asked = retryAfterOf(answer.headers['retry-after'])
-    if (asked === undefined) return undefined
+  #waitMs(answer: Answer, tries: number): number | undefined {
+    if (answer.status !== 429 && answer.status !== 503) return undefined
+    if (answer.retryAfterMs === undefined) return undefined
     // Spread by up to a half, so that clients that were refused together do not come back together.
-    const base = Math.max(asked, Math.min(WAIT_MS_FIRST * 2 ** tries, 8_000) / 4)
+    const base = Math.max(answer.retryAfterMs, Math.min(WAIT_MS_FIRST * 2 ** tries, 8_000) / 4)
     return base + this.#options.random.below(Math.ceil(base / 2) + 1)
-  }
-
-  /** @returns undefined when the connection turned out to be closed and the request may be sent once more. */
-  async #attempt(call: Call, leftMs: number, tries: number): Promise<IncomingMessage | undefined> {
-    const { scope, config, userAgent } = this.#options
-    const authorization = await this.#credentials.authorization()
-    const agent = await this.#agentNow()
-    const { body } = call
-    throwIfAborted(scope.signal)
-    throwIfAborted(call.signal)
-    return new Promise((resolve, reject) => {
-      const request = (this.#secure ? httpsRequest : http.request)({
-        agent,
-        host: this.#base.hostname.replace(/^\[|\]$/g, ''),
-        port: this.#base.port || (this.#secure ? 443 : 80),
-        method: call.method,
-        path: this.#base.pathname.replace(/\/$/, '') + call.path,
-        ...(config.tlsServerName ? { servername: config.tlsServerName } : {}),
-        headers: {
-          accept: call.accept ?? 'application/json',
-          'user-agent': userAgent,
-          ...(authorization ? { authorization } : {}),
-          ...(body === undefined
-            ? {}
-            : {
-                'content-type': call.contentType ?? 'application/json',
-                'content-length': Buffer.byteLength(body),
-              }),
-        },
-      })
-      const end = (error: Error) => {
-        release()
-        request.destroy()
-        reject(error)
-      }
-      const timer = scope.clock.start(leftMs, () => end(late(call)))
-      const closed = onAbort(scope.signal, () => end(closedError(call)))
-      const aborted = onAbort(call.signal, () => end(closedError(call)))
-      const release = () => {
-        timer.cancel()
-        closed[Symbol.dispose]()
-        aborted[Symbol.dispose]()
-      }
-      // Stays attached: a request reports once more when its answer breaks off, and unheard that would be fatal.
-      request.on('error', (error) => {
-        release()
-        const code = (error as NodeJS.ErrnoException).code
-        const stale = request.reusedSocket && (code === 'ECONNRESET' || code === 'EPIPE')
-        if (stale && call.method === 'GET' && tries < 2) resolve(undefined)
-        else reject(unreachable(describe(call), error))
-      })
-      request.once('response', (answer) => {
-        release()
-        answer.on('error', () => {}) // whoever reads the body hears it there; nobody else needs to
-        resolve(answer)
-      })
-      // As a string it leaves with the header in one write.
-      if (body === undefined) request.end()
-      else request.end(body, 'utf8')
-    })
-  }
-
-  async #agentNow(): Promise<HttpAgent> {
-    const { sockets, config } = this.#options
-    const options = {
-      keepAlive: true,
-      keepAliveMsecs: 3_000,
-      maxSockets: sockets.term.entriesMax,
-      maxFreeSockets: 4,
-      scheduling: 'lifo' as const,
-      timeout: 0,
-    }
-    if (!this.#secure) {
-      this.#agent ??= new http.Agent(options)
-      return this.#agent
-    }
-    const context = await this.#credentials.secureContext()
-    if (this.#agent && context === this.#context) return this.#agent
-    const before = this.#agent as HttpsAgent | undefined
-    this.#context = context
-    this.#agent = new HttpsAgent({
-      ...options,
-      maxCachedSessions: 8,
-      secureContext: context,
-      ...(config.insecureSkipTlsVerify ? { rejectUnauthorized: false } : {}),
-    })
-    if (before) retire(before)
-    return this.#agent
-  }
-
-  async #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
-    const { scope } = this.#options
-    await new Promise<void>((resolve, reject) => {
-      const end = () => {
-        timer.cancel()
-        closed[Symbol.dispose]()
-        aborted[Symbol.dispose]()
-      }
-      const stop = () => {
-        end()
-        reject(new KubeError('CLOSED', 'the wait for the cluster was aborted'))
-      }
-      const timer = scope.clock.start(ms, () => {
-        end()
-        resolve()
-      })
-      const closed = onAbort(scope.signal, () => queueMicrotask(stop))
-      const aborted = onAbort(signal, () => queueMicrotask(stop))
-    })
   }
 }
 
-/** Lets running requests of an agent with old certificates end, and keeps none of its sockets. */
-function retire(agent: HttpsAgent): void {
-  ;(agent as unknown as { keepAlive: boolean }).keepAlive = false
-  for (const list of Object.values(agent.freeSockets)) {
-    for (const socket of list ?? []) socket.destroy()
+/** What can end a call before its answer: the deadline, its signal, the end of the scope. */
+class Running implements Disposable {
+  readonly #pool: ConnectionPool
+  readonly #scope: Scope
+  readonly #timer: Timer
+  readonly #aborted: Disposable | undefined
+  #exchange: Exchange | undefined
+  #stopped: Error | undefined
+  #wake: (() => void) | undefined
+
+  constructor(pool: ConnectionPool, scope: Scope, call: Call) {
+    this.#pool = pool
+    this.#scope = scope
+    this.#timer = scope.clock.start(call.deadlineMs ?? DEADLINE_MS, () => this.#stop(late(call)))
+    if (call.signal) {
+      this.#aborted = onAbort(call.signal, () => this.#stop(closedError(describe(call))))
+    }
+  }
+
+  /** @throws when the call has ended. */
+  check(): void {
+    if (this.#stopped) throw this.#stopped
+    throwIfAborted(this.#scope.signal)
+  }
+
+  async send(exchange: Exchange): Promise<Answer | StreamedBody | undefined> {
+    this.#exchange = exchange
+    this.#pool.send(exchange)
+    const answer = await exchange.result
+    this.#exchange = undefined
+    return answer
+  }
+
+  async sleep(ms: number): Promise<void> {
+    const { clock, signal } = this.#scope
+    await new Promise<void>((resolve) => {
+      const timer = clock.start(ms, resolve)
+      const closed = onAbort(signal, () => this.#wake?.())
+      this.#wake = () => {
+        timer.cancel()
+        closed[Symbol.dispose]()
+        resolve()
+      }
+    })
+    this.#wake?.()
+    this.#wake = undefined
+    this.check()
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer.cancel()
+    this.#aborted?.[Symbol.dispose]()
+  }
+
+  #stop(error: Error): void {
+    this.#stopped ??= error
+    if (this.#exchange) this.#pool.cancel(this.#exchange, error)
+    this.#wake?.()
   }
 }
 
@@ -242,6 +221,6 @@ function late(call: Call): KubeError {
   })
 }
 
-function closedError(call: Call): KubeError {
-  return new KubeError('CLOSED', `${describe(call)}: aborted`)
+function closedError(what: string): KubeError {
+  return new KubeError('CLOSED', `${what}: aborted`)
 }

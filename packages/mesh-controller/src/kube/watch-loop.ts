@@ -6,7 +6,6 @@
  *
  * Memory: one incomplete object, charged to `kube.streams`.
  */
-import type { IncomingMessage } from 'node:http'
 import type { Account } from 'weir-mesh/bounds'
 import {
   abortable,
@@ -24,6 +23,7 @@ import { LineSplitter, type Piece } from './line-splitter.ts'
 import { ListSplitter } from './list-splitter.ts'
 import type { LargeObject } from './metadata-scanner.ts'
 import type { Pulse } from './pulse.ts'
+import type { StreamedBody } from './streamed-body.ts'
 import { type KubeObject, pathOf, type ResourceRef } from './types.ts'
 
 /** What a loop tells its reflector; a returned promise holds the stream back. */
@@ -225,13 +225,13 @@ export class WatchLoop {
     if (typeof version === 'string' && version !== '') this.#resourceVersion = version
   }
 
-  async #open(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+  async #open(path: string, signal: AbortSignal): Promise<StreamedBody> {
     const call = { method: 'GET', path, signal, deadlineMs: HEADER_DEADLINE_MS } as const
     return this.#options.client.stream(call, this.#options.account)
   }
 
   async #read(
-    answer: IncomingMessage,
+    answer: StreamedBody,
     signal: AbortSignal,
     silenceMs: () => number,
     splitter: LineSplitter | ListSplitter,
