@@ -49,7 +49,7 @@ export function bulkTests(
     const mebibytes = sizes[role]
     const suite = role === 'dials' ? 0x1301 : 0x1303
     const what = `${mebibytes} MiB each way, ${suite === 0x1301 ? 'AES' : 'ChaCha20'}`
-    const options = { skip: kind.skip, timeout: 120_000 }
+    const options = { skip: kind.skip, timeout: 240_000 }
     test(`${kind.name}: Weir ${role}: ${what}`, options, (t) =>
       withWeir({ suite }, async (weir) => {
         weir.tap.quiet()
