@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { systemClock } from 'weir-mesh/runtime'
 import type { FaultHook } from '../api-server/index.ts'
 import { type TestCluster, until, WIDGETS, widget, withCluster } from '../api-server/testing.ts'
 import type { LargeObject } from './metadata-scanner.ts'
 import { Reflector, type ReflectorEvent, type ReflectorOptions } from './reflector.ts'
 import { NAMESPACES } from './types.ts'
+
+const hourAgo = Object.freeze({ ...systemClock, wallMs: () => Date.now() - 3_600_000 })
 
 type Options = Partial<ReflectorOptions<number>>
 
@@ -240,6 +243,61 @@ test('a watch that stalls makes the heartbeat fail until something comes again',
     await until('it is well again', () => problem() === '')
     await cluster.client.create(WIDGETS, widget('w', { size: 1 }))
     await until('and works', () => log.length === 1)
+  })
+})
+
+test('a watch that is silent leads to a list: what it did not tell is found', async () => {
+  await withCluster(async (cluster) => {
+    const { reflector, log } = watch(cluster, { silenceMsMax: 300 })
+    await until('it watches', () => reflector.synced && cluster.server.watchers === 1)
+    cluster.faults = isWatch('/widgets', { stall: true })
+    cluster.server.stallWatches()
+    await cluster.client.create(WIDGETS, widget('w', { size: 1 }))
+    await until('it was found', () => log.length === 1)
+    assert.ok(reflector.state.lists > 1)
+    // A list that works does not make a silent watch well.
+    assert.equal(reflector.state.problem, 'the watch is silent')
+  })
+})
+
+test('what a cluster that was restored does not have is not taken for deleted', async () => {
+  await withCluster(async (cluster) => {
+    for (let size = 0; size < 9; size++)
+      await cluster.client.create(WIDGETS, widget(`w${size}`, { size }))
+    const { reflector, log } = watch(cluster)
+    await until('it watches', () => reflector.synced && cluster.server.watchers === 1)
+    const { url, token, identity } = cluster.server
+    await cluster.server.close()
+    await withCluster(
+      async () => {
+        await until('it is told', () => reflector.state.problem.includes('went back'))
+        assert.match(reflector.state.problem, /KUBE_REWOUND.*from resourceVersion \d+ to \d+/)
+        assert.ok(!log.some((line) => line.startsWith('deleted')))
+        await reflector.close()
+      },
+      // Its versions begin at the time of day.
+      { listen: new URL(url).host, token, identity, clock: hourAgo },
+    )
+  })
+})
+
+test('a list that is not the first waits for who wants to look before', async () => {
+  await withCluster(async (cluster) => {
+    let asked = 0
+    const { reflector, log } = watch(cluster, {
+      beforeRelist: async () => {
+        asked++
+        if (asked < 3) throw new Error('not yet')
+      },
+    })
+    await until('it watches', () => reflector.synced && cluster.server.watchers === 1)
+    assert.equal(asked, 0)
+    await expire(cluster, async () => {
+      await cluster.client.create(WIDGETS, widget('w', { size: 1 }))
+    })
+    await until('it was listed again', () => log.length === 1)
+    assert.equal(asked, 3)
+    assert.equal(reflector.state.lists, 4)
   })
 })
 

@@ -44,6 +44,8 @@ export interface ReflectorOptions<P> {
   onLarge?(large: LargeObject, resource: ResourceRef): Promise<void> | void
   /** Every namespace was listed for the first time. */
   onSynced?(): void
+  /** Before a list that is not the first: what it throws ends the attempt, and it is tried again after a wait. */
+  beforeRelist?(): Promise<void>
   /** A list was completed; `again` from the second on. */
   onListed?(namespace: string | undefined, again: boolean): Promise<void> | void
   readonly heartbeats?: Heartbeats
@@ -207,6 +209,7 @@ export class Reflector<P> implements AsyncDisposable {
       listBegins: () => {
         this.#round++
         round = this.#round
+        if (this.#stateOf(namespace).listedOnce) return this.#options.beforeRelist?.()
       },
       listed: (object, bytes) => this.#seen(object, bytes, round),
       listEnds: () => this.#listed(namespace, round),

@@ -23,12 +23,14 @@ import { LineSplitter, type Piece } from './line-splitter.ts'
 import { ListSplitter } from './list-splitter.ts'
 import type { LargeObject } from './metadata-scanner.ts'
 import type { Pulse } from './pulse.ts'
+import { compareResourceVersions } from './resource-version.ts'
 import type { StreamedBody } from './streamed-body.ts'
 import { type KubeObject, pathOf, type ResourceRef } from './types.ts'
 
 /** What a loop tells its reflector; a returned promise holds the stream back. */
 export interface WatchSink {
-  listBegins(): void
+  /** What it throws ends the attempt before anything was listed. */
+  listBegins(): Promise<void> | void
   listed(object: KubeObject, bytes: number): Promise<void> | void
   listEnds(): Promise<void> | void
   watched(
@@ -64,6 +66,8 @@ export class WatchLoop {
   readonly #options: WatchLoopOptions
   readonly #backoff: Backoff
   #resourceVersion = ''
+  /** The last version that was known before a new list. */
+  #reached = ''
   #problem = ''
   #lists = 0
   #watches = 0
@@ -103,12 +107,16 @@ export class WatchLoop {
         else await this.#wait(undefined)
       } catch (error) {
         if (signal.aborted && isCloseError(error)) throw error
-        const relist = error instanceof KubeError && error.code === 'KUBE_GONE'
+        const code = error instanceof KubeError ? error.code : ''
+        const relist = asksForList(error)
         // A server that says 410 to its own answer is asked again only after a wait.
         const waits = !(relist && this.#progress)
         if (this.#progress) this.#backoff.reset()
-        this.#failed(error, relist)
-        if (relist) this.#resourceVersion = ''
+        this.#failed(error, code)
+        if (relist && this.#resourceVersion !== '') {
+          this.#reached = this.#resourceVersion
+          this.#resourceVersion = ''
+        }
         if (waits) await this.#wait(error)
       }
     }
@@ -119,7 +127,7 @@ export class WatchLoop {
     const { resource, namespace, pageLimit, sink, fault } = this.#options
     await hold(fault, 'list', signal)
     this.#lists++
-    sink.listBegins()
+    await settle(sink.listBegins(), signal)
     let token = ''
     let version = ''
     do {
@@ -134,9 +142,22 @@ export class WatchLoop {
       }
       version = listed
     } while (token !== '')
+    this.#checkOrder(version)
     await settle(sink.listEnds(), signal)
     this.#resourceVersion = version
     this.#progress = true
+  }
+
+  /**
+   * Versions of one cluster only grow. One that was restored from a copy has lost what came after it: to take that for
+   * deleted would delete it in other clusters too, and what was changed back looks older than what is known.
+   */
+  #checkOrder(version: string): void {
+    if (this.#reached === '' || compareResourceVersions(version, this.#reached) >= 0) return
+    throw new KubeError(
+      'KUBE_REWOUND',
+      `the cluster went back from resourceVersion ${this.#reached} to ${version}, as one that was restored or replaced; restart this program`,
+    )
   }
 
   async #page(path: string, signal: AbortSignal): Promise<JsonObject> {
@@ -147,6 +168,7 @@ export class WatchLoop {
       answer,
       signal,
       () => PAGE_SILENCE_MS,
+      () => {},
       splitter,
       (piece) => this.#item(piece),
     )
@@ -181,6 +203,8 @@ export class WatchLoop {
       answer,
       signal,
       () => pulse.silenceMs,
+      // Not for a list: a server that lists and lets its watches be silent is still a problem.
+      () => pulse.received(),
       splitter,
       (piece) => this.#line(piece),
     )
@@ -234,6 +258,7 @@ export class WatchLoop {
     answer: StreamedBody,
     signal: AbortSignal,
     silenceMs: () => number,
+    received: () => void,
     splitter: LineSplitter | ListSplitter,
     take: (piece: Piece) => Promise<void> | void,
   ): Promise<void> {
@@ -244,7 +269,7 @@ export class WatchLoop {
       signal,
       silenceMs,
       onChunk: async (chunk) => {
-        pulse.received()
+        received()
         pulse.working()
         for (const piece of splitter.push(chunk)) {
           const result = take(piece)
@@ -261,16 +286,17 @@ export class WatchLoop {
     this.#problem = ''
   }
 
-  #failed(error: unknown, relist: boolean): void {
+  #failed(error: unknown, code: string): void {
     const { client, resource, namespace, pulse } = this.#options
-    if (error instanceof KubeError && error.code === 'KUBE_SILENT') {
+    const expired = code === 'KUBE_GONE'
+    if (code === 'KUBE_SILENT') {
       pulse.silent()
       counter(client, 'kube_watch_stalls_total', 'Watches that were silent for too long.')
     }
     counter(client, 'kube_watch_failures_total', 'Lists and watches that ended with an error.')
-    if (relist) counter(client, 'kube_relists_total', 'Lists that a 410 made necessary.')
+    if (expired) counter(client, 'kube_relists_total', 'Lists that a 410 made necessary.')
     this.#problem = describeError(error)
-    client.log.warn(relist ? 'the watch is too old, listing again' : 'the watch ended', {
+    client.log.warn(expired ? 'the watch is too old, listing again' : 'the watch ended', {
       resource: resource.plural,
       namespace,
       error: this.#problem,
@@ -301,6 +327,16 @@ function notAnObject(): KubeError {
   return new KubeError('KUBE_RESPONSE_INVALID', 'the cluster sent an object without a name', {
     retryable: true,
   })
+}
+
+/**
+ * Whether only a list can tell what happened: the version is too old, or the cluster has not reached it, as after it was
+ * restored. That one may be told by silence, too: no change after such a version is due.
+ */
+function asksForList(error: unknown): boolean {
+  if (!(error instanceof KubeError)) return false
+  if (error.code === 'KUBE_GONE' || error.code === 'KUBE_SILENT') return true
+  return error.status === 504 && error.message.includes('Too large resource version')
 }
 
 async function hold(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DirectMesh } from '../../testing/direct-mesh.ts'
-import { until, WIDGETS, widget } from '../api-server/testing.ts'
+import { openCluster, until, WIDGETS, widget } from '../api-server/testing.ts'
 import { isKubeError, type KubeClient, type KubeObject } from '../kube/index.ts'
 import { OWNER_ZONE_LABEL } from './markers.ts'
 
@@ -241,3 +241,39 @@ test('an apply queue, a watch and an own log that stall are named by their heart
     }
   }
 })
+
+test('another cluster at the same address is told, and takes nothing away', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
+    await a.cluster.client.create(WIDGETS, widget('w1', { size: 1 }))
+    await eventually('created', async () => (await find(b.cluster.client, 'w1')) !== undefined)
+    const { url, token, identity } = a.cluster.server
+    await a.cluster.server.close()
+    const anew = await openCluster({ listen: new URL(url).host, token, identity })
+    try {
+      await anew.client.create(WIDGETS, widget('w2', { size: 2 }))
+      await until('it is told', () =>
+        /KUBE_CLUSTER_REPLACED.*restart/.test(a.replication.problem ?? ''),
+      )
+      assert.equal(a.replication.status.ownObjects, 1)
+      assert.ok(await find(b.cluster.client, 'w1'))
+      assert.equal(await find(b.cluster.client, 'w2'), undefined)
+    } finally {
+      await anew.close()
+    }
+  }))
+
+test('a write that is refused is told with the words of the API server, until it works', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
+    b.cluster.faults = ({ method }) => (method === 'POST' ? { status: 500 } : undefined)
+    await a.cluster.client.create(WIDGETS, widget('w1', { size: 1 }))
+    await until('it is told', () => b.replication.status.failing !== '')
+    assert.match(
+      b.replication.status.failing,
+      /^Widget default\/w1: KUBE_SERVER_ERROR: POST .* a fault that a test asked for$/,
+    )
+    b.cluster.faults = undefined
+    await eventually('created', async () => (await find(b.cluster.client, 'w1')) !== undefined)
+    await until('all is well', () => b.replication.status.failing === '')
+  }))

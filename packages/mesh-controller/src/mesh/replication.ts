@@ -27,8 +27,9 @@ import {
 } from 'weir-mesh/runtime'
 import type { LogName, LogStore, StoredOperation } from 'weir-mesh/store'
 import type { Published } from 'weir-mesh/sync'
-import { type KubeClient, NAMESPACES, Reflector, type ReflectorEvent } from '../kube/index.ts'
+import { type KubeClient, Reflector, type ReflectorEvent } from '../kube/index.ts'
 import { Applier } from './applier.ts'
+import { ClusterIdentity } from './cluster-identity.ts'
 import { CONTENT_BYTES_MAX, CONTENT_ITEMS_MAX, countItems } from './content.ts'
 import type { MeshLimits, meshTerms } from './memory.ts'
 import type { ObjectName } from './names.ts'
@@ -116,7 +117,7 @@ export class Replication implements AsyncDisposable {
   readonly #received: Counter
   #resources: readonly WatchedResource[] = Object.freeze([])
   #reflectors: readonly Reflector<undefined>[] = Object.freeze([])
-  #cluster = ''
+  readonly #cluster: ClusterIdentity
   #problem = 'starting'
   #synced = 0
   #handled = 0
@@ -131,6 +132,7 @@ export class Replication implements AsyncDisposable {
     const { ledger, terms, limits, heartbeats, zone, incarnation, topic } = options
     this.#options = options
     this.#scope = options.scope.child('replication')
+    this.#cluster = new ClusterIdentity(options.client)
     const scope = this.#scope
     const account = (term: Term) => ledger.require(term)
     this.#machine = scope.own(
@@ -177,7 +179,7 @@ export class Replication implements AsyncDisposable {
       client: options.client,
       random: options.random,
       heartbeat: pulse('snapshot'),
-      cluster: () => this.#cluster,
+      cluster: this.#cluster,
       resources: () => this.#resources,
       count: () => this.#machine.outgoing.liveObjects,
       dispatch: (event) => this.#dispatch(event),
@@ -253,7 +255,7 @@ export class Replication implements AsyncDisposable {
     return {
       zone: this.#options.zone,
       incarnation: this.#options.incarnation,
-      cluster: this.#cluster,
+      cluster: this.#cluster.uid,
       problem: this.problem ?? '',
       objects: this.#machine.objects,
       ownObjects: outgoing.liveObjects,
@@ -262,6 +264,7 @@ export class Replication implements AsyncDisposable {
       queued: this.#ownLog.queued,
       pending: this.#machine.pending,
       retrying: this.#machine.retrying,
+      failing: this.#machine.retrying > 0 ? this.#reporter.failedWrite : '',
       zones,
       tooLarge: [...this.#reporter.oversized()],
     }
@@ -322,8 +325,7 @@ export class Replication implements AsyncDisposable {
 
   async #find(signal: AbortSignal): Promise<void> {
     const { client, resources } = this.#options
-    const namespace = await client.get(NAMESPACES, undefined, 'kube-system', { signal })
-    this.#cluster = namespace.metadata.uid ?? ''
+    await this.#cluster.learn(signal)
     const found: WatchedResource[] = []
     for (const { group, version, kind, namespaces } of resources) {
       const ref = await client.findResource(group, version, kind, { signal })
@@ -346,6 +348,7 @@ export class Replication implements AsyncDisposable {
         heartbeats,
         project: () => undefined,
         onEvent: (event) => this.#observed(resource, event),
+        beforeRelist: () => this.#cluster.check(this.#scope.signal),
         onLarge: ({ name, namespace, uid, bytes }) => {
           if (name === undefined) return
           const object = { resource: resource.name, namespace: namespace ?? '', name }
@@ -459,6 +462,7 @@ export class Replication implements AsyncDisposable {
           await this.#options.faults?.apply?.()
           outcome = await this.#applier.apply(row, action)
           if (outcome.type === 'written') this.#applied.add()
+          else if (outcome.type === 'failed') this.#reporter.writeFailed(row, outcome.reason ?? '')
         } finally {
           // An answer of the server, whatever it says, is a sign of life of the queue.
           this.#pulse.beat()

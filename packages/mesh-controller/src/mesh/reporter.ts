@@ -2,7 +2,8 @@
  * Tells people what replication could not do: a counter for each kind, a line in the log, and for an object a core
  * Event. Log lines and Events have a rate, so that a peer or a user cannot fill the log or the cluster.
  *
- * Memory: the oversized objects by name, charged to `mesh.too-large`; a fixed number of counters.
+ * Memory: the oversized objects by name, charged to `mesh.too-large`; the words of one failed write; a fixed number of
+ * counters.
  */
 import { type Account, BoundedMap, TokenBucket } from 'weir-mesh/bounds'
 import { describeError, type Scope, TaskGroup } from 'weir-mesh/runtime'
@@ -37,6 +38,7 @@ export class Reporter implements Disposable {
   readonly #events: TokenBucket
   readonly #tasks: TaskGroup
   readonly #tooLarge: BoundedMap<string, number>
+  #failedWrite = ''
 
   constructor(scope: Scope, client: KubeClient, tooLarge: Account) {
     this.#scope = scope
@@ -82,6 +84,15 @@ export class Reporter implements Disposable {
         this.#scope.log.debug('an Event could not be written', { error: describeError(error) })
       }
     })
+  }
+
+  /** The write that failed last, for /status: which object, and what the API server said. */
+  get failedWrite(): string {
+    return this.#failedWrite
+  }
+
+  writeFailed(name: ObjectName, reason: string): void {
+    this.#failedWrite = `${describeObject(name)}: ${reason}`
   }
 
   /** An own object is too large; it is told once per object until it shrinks. */

@@ -6,6 +6,7 @@
  */
 import { Backoff, describeError, type Heartbeat, type Random, type Scope } from 'weir-mesh/runtime'
 import { type KubeClient, KubeError, type KubeObject, type ResourceRef } from '../kube/index.ts'
+import type { ClusterIdentity } from './cluster-identity.ts'
 import type { ObjectName } from './names.ts'
 import { observeWithContent } from './observation.ts'
 import type { ReplicationEvent } from './replication-machine.ts'
@@ -23,7 +24,7 @@ export interface SnapshotterOptions {
   readonly client: KubeClient
   readonly random: Random
   readonly heartbeat: Heartbeat
-  readonly cluster: () => string
+  readonly cluster: ClusterIdentity
   readonly resources: () => readonly WatchedResource[]
   /** Objects born here, as known now. */
   readonly count: () => number
@@ -101,8 +102,9 @@ export class Snapshotter {
 
   async #write(signal: AbortSignal): Promise<void> {
     const { cluster, count, dispatch, room, roomForBegin, resources } = this.#options
+    await cluster.check(signal)
     await roomForBegin()
-    dispatch({ type: 'snapshot-begin', cluster: cluster(), count: count() })
+    dispatch({ type: 'snapshot-begin', cluster: cluster.uid, count: count() })
     for (const resource of resources()) {
       for (const namespace of resource.namespaces ?? [undefined]) {
         await this.#list(resource, namespace, signal)
