@@ -29,7 +29,7 @@ export class HeldBytes implements Disposable {
 
   /** Makes room for as much at once, so that nothing is copied twice. @returns `ok`, or what stood in the way. */
   reserve(bytes: number): Admission {
-    return bytes > this.#buffer.length ? this.#grow(bytes) : 'ok'
+    return bytes > this.#buffer.length ? this.#resize(bytes) : 'ok'
   }
 
   /** Appends a copy. @returns `ok`, or what stood in the way; then nothing was appended. */
@@ -63,7 +63,10 @@ export class HeldBytes implements Disposable {
     }
     let capacity = Math.max(this.#buffer.length, FIRST_BYTES)
     while (capacity < wanted) capacity *= 2
-    capacity = Math.min(capacity, most)
+    return this.#resize(Math.min(capacity, most))
+  }
+
+  #resize(capacity: number): Admission {
     const admission = this.#account.take(capacity - this.#buffer.length)
     if (admission !== 'ok') return admission
     const buffer = Buffer.allocUnsafeSlow(capacity)
