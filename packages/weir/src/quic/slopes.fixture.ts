@@ -25,6 +25,8 @@ export interface Rounds {
   readonly perRound: number
   /** Rounds before those that count, in which V8 compiles what it keeps. */
   readonly warmUp: number
+  /** Called before each round with its number, and after the last one. */
+  readonly between?: (round: number) => Promise<void>
   readonly say?: (text: string) => void
 }
 
@@ -114,17 +116,20 @@ export async function droppedSlope(options: Rounds): Promise<Trend & { readonly 
 }
 
 async function measured(
-  { rounds, perRound, warmUp, say = () => {} }: Rounds,
+  { rounds, perRound, warmUp, between, say = () => {} }: Rounds,
   round: () => Promise<void>,
 ): Promise<Trend> {
-  const points: Point[] = []
+  // Made before they are measured: a point for each round would be a slope of its own.
+  const heaps = new Float64Array(rounds)
   for (let index = 0; index < warmUp + rounds; index++) {
+    await between?.(index)
     await round()
-    const y = await liveHeap()
-    say(`${index < warmUp ? 'warm-up' : `round ${index - warmUp + 1}`}: ${y} bytes`)
-    if (index >= warmUp) points.push({ x: index * perRound, y })
+    const bytes = await liveHeap()
+    say(`${index < warmUp ? 'warm-up' : `round ${index - warmUp + 1}`}: ${bytes} bytes`)
+    if (index >= warmUp) heaps[index - warmUp] = bytes
   }
-  return theilSen(points)
+  await between?.(warmUp + rounds)
+  return theilSen(Array.from(heaps, (y, index): Point => ({ x: index * perRound, y })))
 }
 
 async function liveHeap(): Promise<number> {
