@@ -14,6 +14,7 @@ import { Ledger, planMemory } from 'weir-mesh/bounds'
 import { KeyPair } from 'weir-mesh/core'
 import { instant, seededRandom } from 'weir-mesh/runtime'
 import { transportLimits } from 'weir-mesh/transport'
+import { machineAccounts, noResets } from '../packages/weir/src/quic/accounts.fixture.ts'
 import type { ConnectionEffects } from '../packages/weir/src/quic/connection/connection-options.ts'
 import { ConnectionMachine } from '../packages/weir/src/quic/connection-machine.ts'
 import type { PacketKeys } from '../packages/weir/src/quic/contract.ts'
@@ -117,6 +118,7 @@ function connect(security: QuicSecurity, ledger: Ledger): readonly [End, End] {
   const issue = () => ({ bytes: random.bytes(8), token: random.bytes(16) })
   const make = (end: End, client: boolean, peerId?: Uint8Array): Uint8Array => {
     const localId = issue()
+    const held = machineAccounts(terms, (term) => ledger.require(term))
     const expected = keyPairs[1]!.id
     end.machine = new ConnectionMachine(
       {
@@ -131,16 +133,13 @@ function connect(security: QuicSecurity, ledger: Ledger): readonly [End, End] {
           client
             ? security.client({ keyPair: keyPairs[0]!, expected, protocol: PROTOCOL, parameters })
             : security.server({ keyPair: keyPairs[1]!, protocols: [PROTOCOL], parameters }),
-        ...{ router: { issue, retire: () => {} }, localId, originalDestination, buffer },
+        router: { issue, retire: () => {}, ...noResets },
+        ...{ localId, originalDestination, buffer },
         ...(peerId ? { peerId } : {}),
         limits: { ...limits, congestionWindowBytesMax: limits.connectionSendBytesMax },
         mtuMax: MTU,
-        accounts: {
-          streams: ledger.require(terms.streams),
-          receive: ledger.require(terms.receive),
-          send: ledger.require(terms.send),
-          records: ledger.require(terms.records),
-        },
+        accounts: held.accounts,
+        shared: held.shared,
       },
       instant(1_000_000),
     )

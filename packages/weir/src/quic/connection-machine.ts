@@ -292,14 +292,8 @@ export class ConnectionMachine implements Disposable {
   #free(gone?: (stream: Stream) => void): void {
     const state = this.#state
     this.#wakeAt = NEVER
-    state.drop(state.initial)
-    state.drop(state.handshake)
-    state.drop(state.application)
-    state.keys?.[Symbol.dispose]()
     state.streams.end(gone)
-    state.datagrams?.end()
-    state.localIds.end()
-    state.tls[Symbol.dispose]()
+    state.free()
   }
 
   #timers(now: number): void {

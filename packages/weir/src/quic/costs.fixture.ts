@@ -3,14 +3,15 @@ import { type Account, BoundedMap, Ledger, planMemory, type Term } from '../boun
 import { KeyPair } from '../core/index.ts'
 import { instant, ManualClock, Scope, seededRandom } from '../runtime/index.ts'
 import { transportLimits } from '../transport/index.ts'
+import { machineAccounts, noResets } from './accounts.fixture.ts'
 import type { ConnectionEffects, KeyPairOfLevel } from './connection/connection-options.ts'
 import { ConnectionMachine } from './connection-machine.ts'
 import { levelKeys } from './crypto/initial-keys.ts'
 import { Candidate, EndpointMachine } from './endpoint/endpoint-machine.ts'
-import { FrameType } from './frames/frame-types.ts'
 import { writeCryptoHead, writeNewConnectionId } from './frames/write-frames.ts'
 import { type QuicTerms, quicLimits, quicTerms } from './memory.ts'
 import { writeNumber } from './packet/header.ts'
+import { FIRST_RANGES } from './recovery/range-set.ts'
 import type { QuicSecurity } from './security.ts'
 import { tlsSecurity } from './security.ts'
 import { Connections } from './shell/connections.ts'
@@ -69,6 +70,7 @@ export function costBench(account: Account | undefined, index: number): Bench {
       routes: beside('routes'),
       initials: beside('initials'),
       farewells: beside('farewells'),
+      resetTokens: beside('resetTokens'),
     },
   })
   let toClient: ((bytes: Uint8Array) => void) | undefined
@@ -104,10 +106,7 @@ function handshake(
       return security.levelKeys(secrets)
     },
   }
-  const accounts = {
-    ...{ streams: beside('streams'), receive: beside('receive') },
-    ...{ send: beside('send'), records: beside('records') },
-  }
+  const held = machineAccounts(wide, (term) => besides.require(term))
   const original = random.bytes(16)
   const localId = { bytes: random.bytes(8), token: random.bytes(16) }
   const client = new ConnectionMachine(
@@ -120,8 +119,9 @@ function handshake(
           protocol: PROTOCOL,
           parameters,
         }),
-      router: { issue: () => undefined, retire() {} },
-      ...{ localId, originalDestination: original, accounts },
+      router: { issue: () => undefined, retire() {}, ...noResets },
+      ...{ localId, originalDestination: original },
+      ...{ accounts: held.accounts, shared: held.shared },
       limits: { ...costLimits, congestionWindowBytesMax: 2 ** 20 },
       buffer: new Uint8Array(1_500),
     },
@@ -153,7 +153,7 @@ function handshake(
     connection.turn()
   }
   client[Symbol.dispose]()
-  for (const account of Object.values(accounts)) account[Symbol.dispose]()
+  held[Symbol.dispose]()
   let next = 2 ** 20
   return {
     server: connection,
@@ -173,23 +173,21 @@ function handshake(
 const serverTls = (security: QuicSecurity) => (parameters: Uint8Array) =>
   security.server({ keyPair: KEYS[1]!, protocols: [PROTOCOL], parameters })
 
-/** What a peer can make a connection hold beside streams: ranges of packets, connection ids, gaps in handshake bytes. */
+/**
+ * What a peer can make a connection hold beside streams and beside what is charged: the first ranges of packets, the
+ * connection id that must be taken, the first gaps in the first kilobyte of handshake bytes, ids that are retired.
+ */
 export function worst(link: Link): void {
-  for (let each = 0; each < 80; each++) {
-    link.forge(Uint8Array.of(FrameType.ping, 0, 0, 0), 2 ** 21 + 2 * each)
-  }
-  for (let sequence = 1; sequence < 4; sequence++) {
+  const frame = new Uint8Array(60)
+  for (let sequence = 1; sequence < 9; sequence++) {
     const id = new Uint8Array(8).fill(sequence)
-    const frame = new Uint8Array(60)
     const token = new Uint8Array(16).fill(sequence)
-    link.forge(
-      frame.subarray(0, writeNewConnectionId(frame, 0, sequence, 0, id, token)),
-      2 ** 22 + sequence,
-    )
+    const retirePrior = Math.min(sequence, 7)
+    const end = writeNewConnectionId(frame, 0, sequence, retirePrior, id, token)
+    link.forge(frame.subarray(0, end))
   }
-  for (let gap = 0; gap < 16; gap++) {
-    const frame = new Uint8Array(20)
-    link.forge(frame.subarray(0, writeCryptoHead(frame, 0, 1 + 4 * gap, 1) + 1), 2 ** 23 + gap)
+  for (let gap = 0; gap < FIRST_RANGES; gap++) {
+    link.forge(frame.subarray(0, writeCryptoHead(frame, 0, 1 + 4 * gap, 1) + 1), 2 ** 21 + 2 * gap)
   }
 }
 
@@ -206,5 +204,10 @@ export function besideConnection(index: number): unknown {
     beside('receive'),
     beside('send'),
     beside('records'),
+    beside('gaps'),
+    beside('ackRanges'),
+    beside('crypto'),
+    // The second of ours.
+    { bytes: new Uint8Array(8), token: Buffer.alloc(16, index).toString('latin1') },
   ]
 }

@@ -170,6 +170,61 @@ test('N+1 quic.routes: one connection id more', async () => {
   )
 })
 
+test('N+1 quic.ids: connections without room for further ids have those that they must', async () => {
+  await withTerms(
+    ({ ids }) => ({ ids: smaller(ids, 1) }),
+    async ({ connect, ledger }) => {
+      const [out, into] = await connect()
+      const row = [...ledger.rows()].find(({ term }) => term.name === 'quic.ids')!
+      assert.equal(row.entries, 2, 'at each end the second of its own')
+      assert.equal(row.refused.cap, 2, 'at each end the third and fourth of the peer')
+      await exchange(out, into)
+      const [second, there] = await connect()
+      await exchange(second, there)
+      out.close()
+      await into.closed
+      await exchange(second, there)
+    },
+  )
+})
+
+test('N+1 quic.reset-tokens: a connection more is only not to be reset', async () => {
+  await withTerms(
+    ({ resetTokens }) => ({ resetTokens: smaller(resetTokens, 1) }),
+    async ({ connect, ledger }) => {
+      const row = () => [...ledger.rows()].find(({ term }) => term.name === 'quic.reset-tokens')!
+      const [out, into] = await connect()
+      assert.equal(row().entries, 1, 'a server gives a token, a client none')
+      const [second, there] = await connect()
+      assert.equal(row().entries, 1)
+      assert.equal(row().refused.cap, 1)
+      await exchange(second, there)
+      second.close()
+      await there.closed
+      assert.equal(row().entries, 1, 'it takes nobody else with it')
+      await exchange(out, into)
+      out.close()
+      await into.closed
+      assert.equal(row().entries, 0)
+    },
+  )
+})
+
+test('N+1 quic.retry-tokens: a dial whose token has no room ends at once and says so', async () => {
+  await withTerms(
+    ({ retryTokens }) => ({ retryTokens: term({ ...retryTokens, payloadBytesMax: 10 }) }),
+    async ({ a, b, connect }) => {
+      const [out, into] = await connect()
+      const dial = a.connect(b.nodeId, PROTOCOL, { addresses: b.localAddresses })
+      const refused = assert.rejects(dial, /no room for its Retry token/)
+      ;(await next(b)).retry()
+      await refused
+      await exchange(out, into)
+      await connect()
+    },
+  )
+})
+
 test('N+1 quic.initials: one first connection id more is refused', async () => {
   await withTerms(
     ({ initials }) => ({ initials: smaller(initials, 1) }),

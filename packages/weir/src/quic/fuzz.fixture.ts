@@ -44,6 +44,7 @@ class Datagrams implements FuzzTarget {
         routes: this.#ledger.require(terms.routes),
         initials: this.#ledger.require(terms.initials),
         farewells: this.#ledger.require(terms.farewells),
+        resetTokens: this.#ledger.require(terms.resetTokens),
       },
     })
   }

@@ -7,6 +7,7 @@ import { Ledger, planMemory } from '../bounds/index.ts'
 import { KeyPair, type NodeId } from '../core/index.ts'
 import { instant, seededRandom, systemClock } from '../runtime/index.ts'
 import { type Address, parseAddress, transportLimits } from '../transport/index.ts'
+import { machineAccounts, noResets } from './accounts.fixture.ts'
 import type {
   ConnectionEffects,
   ConnectionEnd,
@@ -62,15 +63,8 @@ export class Attacker implements AsyncDisposable, ConnectionEffects {
     const random = seededRandom(options.seed ?? 1)
     const plan = planMemory(Object.values(terms), { limitBytes: Number.MAX_SAFE_INTEGER })
     const ledger = new Ledger(plan)
-    const accounts = {
-      streams: ledger.require(terms.streams),
-      receive: ledger.require(terms.receive),
-      send: ledger.require(terms.send),
-      records: ledger.require(terms.records),
-    }
-    this.#free = () => {
-      for (const account of Object.values(accounts)) account[Symbol.dispose]()
-    }
+    const held = machineAccounts(terms, (term) => ledger.require(term))
+    this.#free = () => held[Symbol.dispose]()
     const { security, node } = options
     const capturing: QuicSecurity = {
       ...security,
@@ -83,13 +77,14 @@ export class Attacker implements AsyncDisposable, ConnectionEffects {
     const localId = { bytes: random.bytes(8), token: random.bytes(16) }
     this.#machine = new ConnectionMachine(
       {
-        ...{ role: 'client', security: capturing, random, validated: false, accounts, localId },
+        ...{ role: 'client', security: capturing, random, validated: false, localId },
+        ...{ accounts: held.accounts, shared: held.shared },
         tls: (parameters) =>
           security.client({
             ...{ keyPair: KeyPair.generate(), expected: node, protocol: PROTOCOL, parameters },
           }),
         remote: this.#to,
-        router: { issue: () => undefined, retire: () => {} },
+        router: { issue: () => undefined, retire: () => {}, ...noResets },
         originalDestination: random.bytes(16),
         limits: { ...limits, congestionWindowBytesMax: limits.connectionSendBytesMax },
         buffer: new Uint8Array(1_500),

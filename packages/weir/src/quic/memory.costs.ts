@@ -3,7 +3,13 @@ import { type Account, BoundedMap, type CostCase, RingQueue, term } from '../bou
 import { ManualClock, Scope, seededRandom } from '../runtime/index.ts'
 import { IncomingQueue } from '../transport/index.ts'
 import { ApplicationKeys } from './connection/application-keys.ts'
-import { PacketSpace } from './connection/space.ts'
+import { EXTRA_IDS_MAX, LOCAL_IDS_MAX, LocalIds, RemoteIds } from './connection/connection-ids.ts'
+import {
+  CRYPTO_GAPS_MAX,
+  CRYPTO_WINDOW_BYTES,
+  PacketSpace,
+  RANGES_MAX,
+} from './connection/space.ts'
 import type { Level, TlsEffects } from './contract.ts'
 import {
   beside,
@@ -20,16 +26,22 @@ import { AES_128_GCM, CHACHA20_POLY1305 } from './crypto/aead.ts'
 import { levelKeys } from './crypto/initial-keys.ts'
 import { Candidate, idKey, type Target } from './endpoint/endpoint-machine.ts'
 import { Farewells } from './endpoint/farewells.ts'
+import { ResetTokens } from './endpoint/reset-tokens.ts'
 import { defaultParameters } from './packet/parameters.ts'
+import { FIRST_RANGES, RangeSet } from './recovery/range-set.ts'
 import { SentPackets } from './recovery/sent-packets.ts'
 import { type QuicSecurity, tlsSecurity } from './security.ts'
 import { QuicReceiveStream } from './shell/receive-stream.ts'
 import { SendSlots } from './shell/send-slots.ts'
 import { QuicSendStream } from './shell/send-stream.ts'
 import type { StreamOwner } from './shell/stream-owner.ts'
+import { RING_FIRST_BYTES } from './streams/offset-ring.ts'
+import { Reassembly } from './streams/reassembly.ts'
 import { SendBuffer } from './streams/send-buffer.ts'
 import { type Stream, Streams } from './streams/streams.ts'
 
+/** What a full set of ranges costs beside its first ones. */
+const SET_BYTES = 16 * (RANGES_MAX - FIRST_RANGES)
 /** A header of one byte and a number, and the sample of the header protection. */
 const packet = new Uint8Array(64)
 
@@ -94,8 +106,8 @@ function besideConnections(index: number): unknown {
 }
 
 /**
- * Streams of a connection at their worst: gaps in what has come and in what was acknowledged, and the rings of a
- * kilobyte that no other term pays for.
+ * Streams of a connection at their worst: the first gaps in what has come and in what was acknowledged, and the rings of
+ * a kilobyte that no other term pays for.
  */
 function fillStreams(account: Account): unknown {
   const streams = streamsWith(account)
@@ -103,7 +115,8 @@ function fillStreams(account: Account): unknown {
   const handles: unknown[] = []
   for (let index = 0; index < limits.streamsMax; index++) {
     for (const id of [4 * index, 4 * index + 2]) {
-      for (let gap = 0; gap < 64; gap++) streams.stream(id, 1 + 2 * gap, bytes, 0, 1, false)
+      for (let gap = 0; gap < FIRST_RANGES; gap++)
+        streams.stream(id, 1 + 2 * gap, bytes, 0, 1, false)
     }
     handles.push(fragmented(streams.open(true)!), fragmented(streams.open(false)!))
   }
@@ -121,7 +134,7 @@ function fragmented(stream: Stream): unknown {
     buffer.write(packet1000, 0, packet1000.length)
     buffer.next(packet1000.length)
     buffer.take(packet1000, 0)
-    for (let at = 1; at < 256; at += 4) {
+    for (let at = 1; at < 4 * FIRST_RANGES; at += 4) {
       buffer.acked(at, 1)
       buffer.lost(at + 2, 1)
     }
@@ -140,7 +153,10 @@ const owner = {} as StreamOwner
 function streamsWith(account: Account): Streams {
   const streams = new Streams({
     ...{ client: false, limits },
-    accounts: { streams: account, receive: beside('receive'), send: beside('send') },
+    accounts: {
+      ...{ streams: account, receive: beside('receive') },
+      ...{ send: beside('send'), gaps: beside('gaps') },
+    },
     events: { shown() {}, readable() {}, writable() {}, stopped() {}, granted() {}, gone() {} },
   })
   const peer = defaultParameters()
@@ -193,16 +209,109 @@ function halfOpen(security: QuicSecurity, seed: number): unknown {
     }),
   )
   client[Symbol.dispose]()
-  // What a client may send out of order meanwhile.
+  // What a client may send out of order meanwhile, beside what is charged, and of a message in pieces.
   for (const each of Object.values(spaces)) {
-    for (let gap = 0; gap < 16; gap++)
-      each.cryptoIn.add(1 + 500 * gap, protocol, 0, protocol.length)
-    for (let number = 0; number < 80; number++) each.note(2 * number, true, 0, 0)
+    for (let gap = 0; gap < FIRST_RANGES; gap++) {
+      each.cryptoIn.add(1 + 200 * gap, protocol, 0, protocol.length)
+      each.note(2 * gap, true, 0, 0)
+    }
   }
-  return [server, spaces, keys]
+  return [server, spaces, keys, new Uint8Array(2_048)]
 }
 
-const space = (level: Level, records: Account) => new PacketSpace(level, records)
+const space = (level: Level, records: Account) => new PacketSpace(level, { records })
+
+/** Sets of ranges, as many as there is room for. */
+function fillRanges(account: Account): unknown {
+  return Array.from({ length: account.term.payloadBytesMax / SET_BYTES }, () => {
+    const set = new RangeSet(RANGES_MAX, account)
+    for (let range = 0; set.add(2 * range, 2 * range + 1); range++);
+    return set
+  })
+}
+
+/** The same sets with the ranges that no account pays for. */
+function besideRanges(bytes: number): unknown {
+  return Array.from({ length: bytes / SET_BYTES }, () => {
+    const set = new RangeSet(FIRST_RANGES)
+    for (let range = 0; set.add(2 * range, 2 * range + 1); range++);
+    return set
+  })
+}
+
+/** Handshake bytes of two levels, with a gap at the start of their windows. */
+function fillCrypto(account: Account): unknown {
+  const levels = [1, 2].map(() => new Reassembly(CRYPTO_GAPS_MAX, account, account))
+  for (const each of levels) each.add(CRYPTO_WINDOW_BYTES - 1, packet, 0, 1)
+  return levels
+}
+
+/** The first ring of each, and what a large ring takes beside its bytes, which is with the connection: 114 bytes. */
+const besideCrypto = (): unknown => [
+  [1, 2].map(() => {
+    const level = new Reassembly(CRYPTO_GAPS_MAX)
+    level.add(1, packet, 0, 1)
+    return level
+  }),
+  new Uint8Array(64),
+]
+
+const noRouter = {
+  issue: () => undefined,
+  retire() {},
+  expectReset() {},
+  forgetReset() {},
+}
+
+/** Peers that give all ids that they may, and of ours the second. */
+function fillIds(account: Account, index: number): unknown {
+  const kept: unknown[] = []
+  const random = seededRandom(index)
+  const issued = () => ({ bytes: random.bytes(8), token: random.bytes(16) })
+  while (account.entries < account.term.entriesMax) {
+    const remote = new RemoteIds(noRouter, account, random.bytes(8))
+    const local = new LocalIds({ ...noRouter, issue: issued }, account, issued())
+    local.fill(LOCAL_IDS_MAX)
+    for (let sequence = 1; sequence < remote.limit; sequence++) {
+      remote.add(sequence, 0, random.bytes(8), random.bytes(16))
+    }
+    kept.push(remote, local)
+  }
+  return kept
+}
+
+function besideIds(index: number): unknown {
+  const random = seededRandom(index)
+  const none = beside('ids')
+  const pairs = terms.ids.entriesMax / EXTRA_IDS_MAX
+  const kept = Array.from({ length: pairs }, () => {
+    const issued = () => ({ bytes: random.bytes(8), token: random.bytes(16) })
+    const remote = new RemoteIds(noRouter, none, random.bytes(8))
+    const local = new LocalIds({ ...noRouter, issue: issued }, none, issued())
+    remote.add(1, 0, random.bytes(8), random.bytes(16))
+    return [remote, local]
+  })
+  return kept
+}
+
+function fillResetTokens(account: Account, index: number): unknown {
+  const random = seededRandom(index)
+  const tokens = new ResetTokens<Target>(account, random.bytes(32))
+  const target: Target = { receive() {}, takeReset: () => false }
+  while (account.entries < account.term.entriesMax) {
+    tokens.add(Buffer.from(random.bytes(16)).toString('latin1'), target)
+  }
+  return tokens
+}
+
+function fillRetryTokens(account: Account): unknown {
+  const { entriesMax, payloadBytesMax } = account.term
+  const each = Math.floor(payloadBytesMax / entriesMax)
+  return Array.from({ length: entriesMax }, () => {
+    account.require(each, 1)
+    return new Uint8Array(each)
+  })
+}
 
 /** The sending part of a connection: the ring of one stream that nobody acknowledges. */
 function fillSend(account: Account): unknown {
@@ -312,6 +421,20 @@ export const costs: readonly CostCase[] = Object.freeze([
     fill: fillRecords,
     beside: besideRecords,
   },
+  // Whole sets, of which one fills a connection's share of acknowledgements.
+  ...[terms.gaps, terms.ackRanges].map((each) => {
+    const sets = Math.floor(each.payloadBytesMax / SET_BYTES)
+    const whole = term({ ...each, payloadBytesMax: sets * SET_BYTES })
+    return { term: whole, fill: fillRanges, beside: () => besideRanges(whole.payloadBytesMax) }
+  }),
+  {
+    term: term({ ...terms.crypto, payloadBytesMax: 2 * (CRYPTO_WINDOW_BYTES - RING_FIRST_BYTES) }),
+    fill: fillCrypto,
+    beside: besideCrypto,
+  },
+  { term: terms.ids, fill: fillIds, beside: besideIds },
+  { term: terms.resetTokens, fill: fillResetTokens },
+  { term: terms.retryTokens, fill: fillRetryTokens },
   { term: terms.routes, fill: fillRoutes },
   { term: terms.initials, fill: fillInitials },
   { term: terms.farewells, fill: (account: Account) => new Farewells(account) },

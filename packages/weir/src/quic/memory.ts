@@ -3,10 +3,19 @@
  *
  * Figures are measured where they say so, else counted from the objects.
  */
-import { MAP_NODE_BYTES, NATIVE_KEY_BYTES, pool, type Terms, term } from '../bounds/index.ts'
+import {
+  BUFFER_SHELL_BYTES,
+  MAP_NODE_BYTES,
+  NATIVE_KEY_BYTES,
+  pool,
+  type Terms,
+  term,
+} from '../bounds/index.ts'
 import { assert } from '../runtime/index.ts'
 import { TRACE_CHARS_MAX, type TransportLimits, transportTerms } from '../transport/index.ts'
-import { LOCAL_IDS_MAX } from './connection/connection-ids.ts'
+import { EXTRA_IDS_MAX, LOCAL_IDS_MAX } from './connection/connection-ids.ts'
+import { RETRY_TOKEN_BYTES_MAX } from './connection/packets-in.ts'
+import { RANGES_MAX } from './connection/space.ts'
 import { MASK_CIPHERS_MAX } from './crypto/header-mask.ts'
 import { DATAGRAM_BYTES_MIN } from './packet/header.ts'
 
@@ -22,6 +31,22 @@ export interface QuicLimits extends TransportLimits {
   /** Records of packets in flight, of one connection. Default 64 KiB. */
   readonly recordsBytesMax: number
   readonly recordPoolBytes: number
+  /** Gaps of all streams of one connection beyond the first of each, 16 bytes a gap. Default 16 KiB. */
+  readonly gapBytesMax: number
+  /** The same of all connections of an endpoint. Default 8 KiB for each connection, 256 KiB at least. */
+  readonly gapPoolBytes: number
+  /**
+   * Ranges of received packet numbers beyond the first, of all connections of an endpoint, 16 bytes a range. Default
+   * 512 bytes for each connection, 16 KiB at least.
+   */
+  readonly ackRangePoolBytes: number
+  /**
+   * Handshake bytes that wait, beyond the first of each connection, of all connections of an endpoint. Default 2 KiB for
+   * each connection, 64 KiB at least.
+   */
+  readonly cryptoPoolBytes: number
+  /** Tokens of Retries that our dials repeat, of an endpoint. Default 128 bytes for each connection, 4 KiB at least. */
+  readonly retryTokenBytesMax: number
   /** Further datagrams that wait with one undecided incoming. Default 4. */
   readonly incomingDatagramsMax: number
   /**
@@ -47,21 +72,32 @@ export const FAREWELL_BYTES = 320
 const FAREWELL_COST = FAREWELL_BYTES + 64
 /** Datagrams that wait in a socket that takes no more. */
 export const QUEUED_DATAGRAMS_MAX = 64
+/** All ranges of three packet number spaces beyond the first of each. */
+const ACK_RANGE_BYTES_MAX = 3 * 16 * RANGES_MAX
+/** Two levels of the handshake with a window full of gaps, and the rest of a message in pieces. */
+const CRYPTO_BYTES_MAX = 24 * 1024
+/** A connection id with its record and reset token. Measured. */
+const ID_BYTES = 380
+/** The hash of a reset token. Measured. */
+const RESET_TOKEN_BYTES = 40
 /** A message that waits, beside its bytes. */
 const MESSAGE_BYTES = 260
 
 /** An undecided one with its queue place, timer, handle, and the shells of the datagrams that wait. Measured. */
 const INCOMING_BYTES = 3_700
-/** A connection without its streams: machine, spaces, ids, path, shell, timer, containers. */
-const CONNECTION_BYTES = 21_500
+/**
+ * A connection without its streams: machine, spaces, ids, path, shell, timer, containers, and of gaps, ranges and
+ * handshake bytes what it has in any case. Measured.
+ */
+const CONNECTION_BYTES = 21_000
 /** Packet keys of one direction and phase: a heap object, and an array beside the heap. Measured. */
 const KEYS_BYTES = 470
 /** A cipher for the header protection of AES, nearly all beside the heap. Measured. */
 const MASK_CIPHER_BYTES = 1_400
-/** TLS, the keys of two more levels and handshake bytes of both directions. */
-const HANDSHAKE_BYTES = 24_000 + 10 * NATIVE_KEY_BYTES
-/** A stream with both halves, its ranges, the rings of 1 KiB under them, and its handles. */
-const STREAM_BYTES = 5_600
+/** TLS, the keys of two more levels, and the first handshake bytes of both directions. */
+const HANDSHAKE_BYTES = 8_000 + 10 * NATIVE_KEY_BYTES
+/** A stream with both halves, its first ranges, the rings of 1 KiB under them, and its handles. */
+const STREAM_BYTES = 3_600
 
 export function quicLimits(limits: TransportLimits, own: Partial<QuicLimits> = {}): QuicLimits {
   const connectionsMax = limits.connectionsMax
@@ -72,6 +108,11 @@ export function quicLimits(limits: TransportLimits, own: Partial<QuicLimits> = {
     sendPoolBytes: 4 * 1024 * 1024,
     recordsBytesMax: 128 * 1024,
     recordPoolBytes: Math.max(1024 * 1024, 8 * 1024 * connectionsMax),
+    gapBytesMax: 16 * 1024,
+    gapPoolBytes: Math.max(256 * 1024, 8 * 1024 * connectionsMax),
+    ackRangePoolBytes: Math.max(16 * 1024, 512 * connectionsMax),
+    cryptoPoolBytes: Math.max(64 * 1024, 2 * 1024 * connectionsMax),
+    retryTokenBytesMax: Math.max(4 * RETRY_TOKEN_BYTES_MAX, 128 * connectionsMax),
     incomingDatagramsMax: 4,
     datagramBytesMax: 8 * 1024,
     messagesMax: 0,
@@ -98,6 +139,15 @@ export type QuicTerms = ReturnType<typeof transportTerms> &
     | 'sendPool'
     | 'records'
     | 'recordPool'
+    | 'gaps'
+    | 'gapPool'
+    | 'ackRanges'
+    | 'ackRangePool'
+    | 'crypto'
+    | 'cryptoPool'
+    | 'ids'
+    | 'resetTokens'
+    | 'retryTokens'
     | 'routes'
     | 'initials'
     | 'farewells'
@@ -125,6 +175,24 @@ export function quicTerms(limits: QuicLimits): QuicTerms {
     arena: 'buffers',
     payloadBytesMax: endpointsMax * limits.recordPoolBytes,
     shedAt: 'never',
+  })
+  const gapPool = pool({
+    name: 'quic.gap-pool',
+    why: 'gaps in what has come and in what was acknowledged of streams',
+    arena: 'buffers',
+    payloadBytesMax: endpointsMax * limits.gapPoolBytes,
+  })
+  const ackRangePool = pool({
+    name: 'quic.ack-range-pool',
+    why: 'ranges of received packet numbers',
+    arena: 'buffers',
+    payloadBytesMax: endpointsMax * limits.ackRangePoolBytes,
+  })
+  const cryptoPool = pool({
+    name: 'quic.crypto-pool',
+    why: 'handshake bytes that wait',
+    arena: 'buffers',
+    payloadBytesMax: endpointsMax * limits.cryptoPoolBytes,
   })
   const messagePool = pool({
     name: 'quic.message-pool',
@@ -178,6 +246,59 @@ export function quicTerms(limits: QuicLimits): QuicTerms {
       shedAt: 'never',
     }),
     recordPool,
+    gaps: term({
+      name: 'quic.gaps',
+      why: 'gaps of the streams of one connection, beyond the first of each',
+      arena: 'buffers',
+      instancesMax: connectionsMax,
+      payloadBytesMax: limits.gapBytesMax,
+      pool: gapPool,
+    }),
+    gapPool,
+    ackRanges: term({
+      name: 'quic.ack-ranges',
+      why: 'ranges of received packet numbers of one connection, beyond the first',
+      arena: 'buffers',
+      instancesMax: connectionsMax,
+      payloadBytesMax: ACK_RANGE_BYTES_MAX,
+      pool: ackRangePool,
+      overflow: 'drop-old',
+    }),
+    ackRangePool,
+    crypto: term({
+      name: 'quic.crypto',
+      why: 'handshake bytes of one connection that wait, beyond the first',
+      arena: 'buffers',
+      instancesMax: connectionsMax,
+      payloadBytesMax: CRYPTO_BYTES_MAX,
+      pool: cryptoPool,
+    }),
+    cryptoPool,
+    ids: term({
+      name: 'quic.ids',
+      why: 'connection ids of both sides, beyond the first',
+      instancesMax: endpointsMax,
+      entriesMax: EXTRA_IDS_MAX * limits.connectionsMax,
+      shellBytes: ID_BYTES,
+    }),
+    resetTokens: term({
+      name: 'quic.reset-tokens',
+      why: 'tokens with which peers reset connections',
+      instancesMax: endpointsMax,
+      table: 'map',
+      entriesMax: limits.connectionsMax,
+      shellBytes: MAP_NODE_BYTES + RESET_TOKEN_BYTES,
+      shedAt: 'never',
+    }),
+    retryTokens: term({
+      name: 'quic.retry-tokens',
+      why: 'tokens of Retries that our dials repeat',
+      arena: 'buffers',
+      instancesMax: endpointsMax,
+      entriesMax: limits.connectionsMax,
+      shellBytes: BUFFER_SHELL_BYTES,
+      payloadBytesMax: limits.retryTokenBytesMax,
+    }),
     routes: term({
       name: 'quic.routes',
       why: 'connection ids that lead to connections',

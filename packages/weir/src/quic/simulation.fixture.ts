@@ -8,6 +8,7 @@ import { KeyPair } from '../core/index.ts'
 import { Digest } from '../machine/index.ts'
 import { instant, type Random, seededRandom } from '../runtime/index.ts'
 import { transportLimits } from '../transport/index.ts'
+import { machineAccounts } from './accounts.fixture.ts'
 import type { IssuedId } from './connection/connection-ids.ts'
 import type { ConnectionLimits } from './connection/connection-options.ts'
 import { type Remote, sameRemote } from './connection/path.ts'
@@ -64,6 +65,7 @@ export class World {
   /** Sees each datagram that is sent. */
   watch: ((from: Side, bytes: Uint8Array, remote: Remote) => void) | undefined
   readonly #routes = new Map<number, Side>()
+  readonly #resets = new Map<string, Side>()
   readonly #accounts: Disposable[] = []
   readonly #options: WorldOptions
   readonly #limits: QuicLimits
@@ -177,6 +179,7 @@ export class World {
     for (const account of this.#accounts) account[Symbol.dispose]()
     this.ledger.assertEmpty()
     assert.equal(this.#routes.size, 0, 'connection ids are left')
+    assert.equal(this.#resets.size, 0, 'reset tokens are left')
   }
 
   /** What a program does in one turn of its event loop: timers, sockets, and then what is due. */
@@ -224,6 +227,7 @@ export class World {
     const { security, limits, mtuMax, messages } = this.#options
     const terms = this.#terms
     const router = this.#router(side)
+    const held = machineAccounts(terms, (term) => this.#open(term))
     const localId = router.issue()
     const own = { ...this.#limits, congestionWindowBytesMax: this.#limits.connectionSendBytesMax }
     const keys = { protocol: PROTOCOL, expected: KEYS[1]!.id, keyPair: KEYS[0]! }
@@ -237,12 +241,10 @@ export class World {
         peerId
           ? security.server({ keyPair: KEYS[1]!, protocols: [PROTOCOL], parameters })
           : security.client({ ...keys, parameters }),
+      shared: held.shared,
       limits: limits?.congestion ? { ...own, congestion: limits.congestion } : own,
       accounts: {
-        streams: this.#open(terms.streams),
-        receive: this.#open(terms.receive),
-        send: this.#open(terms.send),
-        records: this.#open(terms.records),
+        ...held.accounts,
         ...(messages
           ? { datagrams: { in: this.#open(MESSAGE_TERMS.in), out: this.#open(MESSAGE_TERMS.out) } }
           : {}),
@@ -268,6 +270,8 @@ export class World {
         return id
       },
       retire: (bytes: Uint8Array) => void this.#routes.delete(idKey(bytes, 0)),
+      expectReset: (token: string) => void this.#resets.set(token, side),
+      forgetReset: (token: string) => void this.#resets.delete(token),
     }
   }
 }

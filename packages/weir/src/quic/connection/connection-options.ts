@@ -36,6 +36,14 @@ export interface ConnectionLimits extends StreamsLimits {
   readonly congestion?: CongestionName
 }
 
+/** What the connections of an endpoint charge to accounts that they share. */
+export interface SharedAccounts {
+  /** For connection ids of both sides. */
+  readonly ids: Account
+  /** For tokens of Retries. */
+  readonly retryTokens: Account
+}
+
 export interface ConnectionOptions {
   readonly role: 'client' | 'server'
   readonly security: PacketSecurity
@@ -59,9 +67,16 @@ export interface ConnectionOptions {
     readonly receive: Account
     readonly send: Account
     readonly records: Account
+    /** For gaps in the bytes of streams. */
+    readonly gaps: Account
+    /** For ranges of received packet numbers. */
+    readonly ackRanges: Account
+    /** For handshake bytes that wait. */
+    readonly crypto: Account
     /** Without them there are no unreliable messages, and the peer is told so. */
     readonly datagrams?: DatagramAccounts
   }
+  readonly shared: SharedAccounts
   /** One datagram buffer for all connections of an endpoint. */
   readonly buffer: Uint8Array
   /**

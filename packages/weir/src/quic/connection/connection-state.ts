@@ -4,7 +4,7 @@
  * Memory: see the README; the parts name what they hold.
  */
 
-import { equalBytes } from '../../codec/index.ts'
+import { copyBytes, equalBytes } from '../../codec/index.ts'
 import type { NodeId } from '../../core/index.ts'
 import type { Level, LevelSecrets, TlsEffects, TlsMachine } from '../contract.ts'
 import { ErrorCode, type Violation } from '../packet/errors.ts'
@@ -18,7 +18,7 @@ import {
 import { Recovery } from '../recovery/recovery.ts'
 import { type Stream, type StreamEvents, Streams } from '../streams/streams.ts'
 import { ApplicationKeys } from './application-keys.ts'
-import { LocalIds, REMOTE_IDS_MAX, RemoteIds } from './connection-ids.ts'
+import { LocalIds, RemoteIds } from './connection-ids.ts'
 import type { ConnectionEffects, ConnectionOptions } from './connection-options.ts'
 import { DATAGRAM_FRAME_BYTES_MAX, DatagramQueues } from './datagrams.ts'
 import { Paths, type Remote } from './path.ts'
@@ -36,6 +36,12 @@ export interface Ending {
 
 const NOTHING = new Uint8Array(0)
 const ALERT_NO_PROTOCOL = 120
+/**
+ * So much of a handshake message that comes in pieces costs nothing more: during the handshake a client hello with a
+ * post-quantum share, later a ticket. The rest is charged.
+ */
+const MESSAGE_BYTES_FIRST = 2_048
+const TICKET_BYTES_FIRST = 512
 /** The least datagram that is good for something: one with a challenge. */
 export const LATE_BYTES_MIN = 48
 /** What any Ethernet carries. */
@@ -74,6 +80,7 @@ export class ConnectionState implements TlsEffects, StreamEvents {
   /** Packets that were authentic and taken. */
   taken = 0
   ending: Ending | undefined
+  #messageBytes = 0
   /** The time of the machine, from which stalls of the program are taken out, and that of the clock. */
   now = 0
   clockNow = 0
@@ -87,9 +94,9 @@ export class ConnectionState implements TlsEffects, StreamEvents {
     const { limits, accounts, role } = options
     this.options = options
     this.client = role === 'client'
-    this.initial = new PacketSpace('initial', accounts.records)
-    this.handshake = new PacketSpace('handshake', accounts.records)
-    this.application = new PacketSpace('application', accounts.records)
+    this.initial = new PacketSpace('initial', accounts)
+    this.handshake = new PacketSpace('handshake', accounts)
+    this.application = new PacketSpace('application', accounts)
     this.recovery = new Recovery(limits.congestionWindowBytesMax, limits.congestion)
     // A server's address needs no proof: the client has dialled it.
     this.recovery.peerValidated = !this.client
@@ -100,8 +107,9 @@ export class ConnectionState implements TlsEffects, StreamEvents {
       accounts,
       events: this,
     })
-    this.localIds = new LocalIds(options.router, options.localId)
-    this.remoteIds = new RemoteIds(options.peerId ?? options.originalDestination)
+    this.localIds = new LocalIds(options.router, options.shared.ids, options.localId)
+    const peerId = options.peerId ?? options.originalDestination
+    this.remoteIds = new RemoteIds(options.router, options.shared.ids, peerId)
     this.retrySource = options.retrySource
     this.paths = new Paths(options.remote, this.client || options.validated, options.random)
     this.heardAt = this.spokeAt = now
@@ -145,8 +153,51 @@ export class ConnectionState implements TlsEffects, StreamEvents {
     space.drop()
     if (space === this.initial) {
       this.initial = spaceThatIsOver('initial')
-      this.token = NOTHING
+      this.#dropToken()
     } else if (space === this.handshake) this.handshake = spaceThatIsOver('handshake')
+  }
+
+  /** Keeps the token of a Retry. @returns false when it cannot be charged. */
+  keepToken(token: Uint8Array): boolean {
+    this.#dropToken()
+    if (token.length === 0) return true
+    if (this.options.shared.retryTokens.take(token.length, 1) !== 'ok') return false
+    this.token = copyBytes(token)
+    return true
+  }
+
+  /**
+   * Charges what TLS holds of a message that comes in pieces. After the fact, because TLS learns of the length while it
+   * reads, and holds a few kilobytes at most.
+   *
+   * @returns false when it cannot be charged.
+   */
+  chargeMessage(): boolean {
+    const free = this.up ? TICKET_BYTES_FIRST : MESSAGE_BYTES_FIRST
+    const more = Math.max(this.tls.heldBytes - free, 0) - this.#messageBytes
+    if (more === 0) return true
+    const { crypto } = this.options.accounts
+    if (more > 0 && crypto.take(more) !== 'ok') return false
+    if (more < 0) crypto.give(-more)
+    this.#messageBytes += more
+    return true
+  }
+
+  /** The connection is over, and nothing of it is held. */
+  free(): void {
+    for (const space of [this.initial, this.handshake, this.application]) this.drop(space)
+    this.keys?.[Symbol.dispose]()
+    this.datagrams?.end()
+    this.localIds.end()
+    this.remoteIds.end()
+    this.tls[Symbol.dispose]()
+    if (this.#messageBytes > 0) this.options.accounts.crypto.give(this.#messageBytes)
+    this.#messageBytes = 0
+  }
+
+  #dropToken(): void {
+    if (this.token.length > 0) this.options.shared.retryTokens.give(this.token.length, 1)
+    this.token = NOTHING
   }
 
   confirm(): void {
@@ -214,7 +265,7 @@ export class ConnectionState implements TlsEffects, StreamEvents {
     this.recovery.maxAckDelayUs = peer.maxAckDelayMs * 1000
     if (peer.maxIdleTimeoutMs > 0) this.idleUs = Math.min(this.idleUs, peer.maxIdleTimeoutMs * 1000)
     this.streams.peerParameters(peer)
-    if (peer.statelessResetToken) this.remoteIds.current.token = peer.statelessResetToken
+    if (peer.statelessResetToken) this.remoteIds.setToken(peer.statelessResetToken)
     if (peer.preferredAddress) this.remoteIds.refusePreferred()
     if (this.datagrams) this.datagrams.peerFrameMax = peer.maxDatagramFrame
   }
@@ -264,7 +315,7 @@ export class ConnectionState implements TlsEffects, StreamEvents {
     own.maxIdleTimeoutMs = limits.idleTimeoutMs
     own.maxUdpPayload = Math.max(this.options.mtuMax ?? 0, RECEIVED_BYTES_MAX)
     if (this.datagrams) own.maxDatagramFrame = DATAGRAM_FRAME_BYTES_MAX
-    own.activeConnectionIdLimit = REMOTE_IDS_MAX
+    own.activeConnectionIdLimit = this.remoteIds.limit
     own.initialSource = localId.bytes
     if (!this.client) {
       own.originalDestination = originalDestination

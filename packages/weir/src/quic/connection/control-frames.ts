@@ -33,7 +33,8 @@ export function writeControl(state: ConnectionState, packet: PacketWriter): bool
   }
   const { localIds, remoteIds } = state
   for (let id = localIds.due(); id && packet.fits(CONTROL_ROOM); id = localIds.due()) {
-    const at = writeNewConnectionId(bytes, packet.at, id.sequence, 0, id.bytes, id.token)
+    const token = Buffer.from(id.token, 'latin1')
+    const at = writeNewConnectionId(bytes, packet.at, id.sequence, 0, id.bytes, token)
     packet.wrote(at, Ref.newConnectionId, id.sequence)
     localIds.told(id)
   }

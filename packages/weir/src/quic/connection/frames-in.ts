@@ -1,5 +1,6 @@
 /** What the frames of the peer do to a connection. */
 import { copyBytes } from '../../codec/index.ts'
+import type { Level } from '../contract.ts'
 import type { FrameSink } from '../frames/frame-types.ts'
 import { ErrorCode, type Violation, violation } from '../packet/errors.ts'
 import { Ref, type RefSink } from '../recovery/sent-packets.ts'
@@ -61,17 +62,31 @@ export class FramesIn implements FrameSink, RefSink {
     if (end - cryptoIn.read > CRYPTO_WINDOW_BYTES) {
       return violation(ErrorCode.cryptoBuffer, 'too many handshake bytes out of order')
     }
+    // In order, as nearly always: nothing waits, and nothing of it is held here.
+    if (cryptoIn.empty && offset <= cryptoIn.read) {
+      const skip = cryptoIn.read - offset
+      cryptoIn.pass(bytes.length - skip)
+      return this.#handshake(level, bytes.subarray(skip))
+    }
     if (!cryptoIn.add(offset, bytes, 0, bytes.length)) return NOT_TAKEN
     for (
       let part = cryptoIn.take(CRYPTO_WINDOW_BYTES);
       part;
       part = cryptoIn.take(CRYPTO_WINDOW_BYTES)
     ) {
-      this.#state.tls.handle(level, part, this.#state)
+      const fault = this.#handshake(level, part)
       // The keys of the space may have gone with it.
-      if (this.#state.ending || this.space.dropped) return undefined
+      if (fault || this.#state.ending || this.space.dropped) return fault
     }
     return undefined
+  }
+
+  #handshake(level: Level, bytes: Uint8Array): Violation | undefined {
+    const state = this.#state
+    state.tls.handle(level, bytes, state)
+    return state.chargeMessage()
+      ? undefined
+      : violation(ErrorCode.cryptoBuffer, 'no room for a handshake message in pieces')
   }
 
   stream(

@@ -222,9 +222,13 @@ export class PacketsIn {
       state.end({ by: 'lost', application: false, code: ErrorCode.none, reason, told: false })
       return
     }
+    if (!state.keepToken(bytes.subarray(tokenAt, tokenAt + tokenLength))) {
+      const reason = 'there is no room for its Retry token'
+      state.end({ by: 'lost', application: false, code: ErrorCode.none, reason, told: false })
+      return
+    }
     const source = copyBytes(bytes, sourceAt, sourceAt + sourceLength)
     state.retrySource = source
-    state.token = copyBytes(bytes, tokenAt, tokenAt + tokenLength)
     state.remoteIds.setFirst(source)
     state.recovery.forget(state.initial)
     state.initial.cryptoOut.rewind()

@@ -2,27 +2,35 @@
  * One packet number space: keys, what was received and must be acknowledged, what is in flight, and the handshake
  * bytes of the level (RFC 9000 section 12.3).
  *
- * Memory: at most `RANGES_MAX` ranges of received numbers, the records of packets in flight (charged), and the
- * handshake bytes of both directions (planned with the connection).
+ * Memory: at most `RANGES_MAX` ranges of received numbers, the records of packets in flight, and the handshake bytes of
+ * both directions. The first few ranges and the first kilobyte of bytes come with the connection, the rest is charged.
  */
 import type { Account } from '../../bounds/index.ts'
 import type { Level, PacketKeys } from '../contract.ts'
-import { RangeSet } from '../recovery/range-set.ts'
+import { FIRST_RANGES, RangeSet } from '../recovery/range-set.ts'
 import { SentPackets } from '../recovery/sent-packets.ts'
 import { Reassembly } from '../streams/reassembly.ts'
 import { SendBuffer } from '../streams/send-buffer.ts'
 
-const RANGES_MAX = 64
-const CRYPTO_GAPS_MAX = 16
+export const RANGES_MAX = 64
+export const CRYPTO_GAPS_MAX = 16
 /** Handshake bytes that may wait out of order, as far as offsets go. */
 export const CRYPTO_WINDOW_BYTES = 8_192
+
+export interface SpaceAccounts {
+  readonly records: Account
+  /** For ranges of received numbers. */
+  readonly ackRanges: Account
+  /** For handshake bytes out of order, and the gaps in them. */
+  readonly crypto: Account
+}
 
 export class PacketSpace {
   readonly level: Level
   read: PacketKeys | undefined
   write: PacketKeys | undefined
   readonly sent: SentPackets
-  readonly received = new RangeSet(RANGES_MAX)
+  readonly received: RangeSet
   /** Numbers below were forgotten: a packet with one counts as a duplicate. */
   receivedFloor = 0
   /** Ranges that end below need no report: the peer knows that we know. */
@@ -44,20 +52,24 @@ export class PacketSpace {
   probes = 0
   /** The packet that only probes the path MTU: its loss is no sign of congestion. */
   mtuProbe = -1
-  readonly cryptoOut = new SendBuffer()
-  readonly cryptoIn = new Reassembly(CRYPTO_GAPS_MAX)
+  /** Our own messages, which fit into the first ring. */
+  readonly cryptoOut: SendBuffer
+  readonly cryptoIn: Reassembly
   dropped = false
 
-  constructor(level: Level, records: Account) {
+  constructor(level: Level, { records, ackRanges, crypto }: Partial<SpaceAccounts>) {
     this.level = level
     this.sent = new SentPackets(records)
+    this.received = new RangeSet(RANGES_MAX, ackRanges)
+    this.cryptoOut = new SendBuffer(undefined, crypto)
+    this.cryptoIn = new Reassembly(CRYPTO_GAPS_MAX, crypto, crypto)
   }
 
   isDuplicate(packetNumber: number): boolean {
     return packetNumber < this.receivedFloor || this.received.has(packetNumber)
   }
 
-  /** Notes a packet that was authentic and taken. */
+  /** Notes a packet that was authentic and taken. Without room for one range more the oldest is given up. */
   note(packetNumber: number, eliciting: boolean, now: number, ackDelayUs: number): void {
     const { received } = this
     while (!received.add(packetNumber, packetNumber + 1)) {
@@ -81,6 +93,13 @@ export class PacketSpace {
   /** The peer has an ACK frame of ours that acknowledged up to this number. */
   reported(largest: number): void {
     if (largest > this.reportFloor) this.reportFloor = largest
+    // It will not miss what it was told of, so that is kept only as far as it costs nothing more. What comes later than
+    // this was sent again long before.
+    const { received } = this
+    while (received.count > FIRST_RANGES && received.end(0) <= this.reportFloor) {
+      this.receivedFloor = received.end(0)
+      received.removeFirst()
+    }
   }
 
   /** Keys and all that belongs to the space go (RFC 9001 section 4.9). */
@@ -105,8 +124,8 @@ export function spaceThatIsOver(level: 'initial' | 'handshake'): PacketSpace {
 }
 
 function over(level: Level): PacketSpace {
-  // No account: nothing is sent in it.
-  const space = new PacketSpace(level, undefined as unknown as Account)
+  // No accounts: nothing is sent in it.
+  const space = new PacketSpace(level, {})
   space.dropped = true
   return space
 }

@@ -5,7 +5,8 @@
  * One connection for one first destination id, whatever addresses its Initials come from: iroh sends them from all it
  * has. Retry, refusal and reset hold nothing.
  *
- * Memory: routes (`quic.routes`), first ids of clients (`quic.initials`), last packets (`quic.farewells`).
+ * Memory: routes (`quic.routes`), first ids of clients (`quic.initials`), last packets (`quic.farewells`), reset tokens of
+ * peers (`quic.reset-tokens`).
  */
 import { type Account, BoundedMap, TokenBucket } from '../../bounds/index.ts'
 import { copyBytes } from '../../codec/index.ts'
@@ -17,6 +18,7 @@ import { CID_BYTES, PacketHead, readHead, VERSION_1 } from '../packet/header.ts'
 import { Cursor } from '../packet/varint.ts'
 import type { QuicSecurity } from '../security.ts'
 import { Farewells } from './farewells.ts'
+import { ResetTokens } from './reset-tokens.ts'
 import {
   isWholeInitial,
   RESET_TRIGGER_BYTES_MIN,
@@ -103,8 +105,6 @@ export interface EndpointEffects {
   crowded(): boolean
   /** One more datagram of an undecided one. @returns whether there is room for it. */
   more(candidate: Candidate, bytes: number): boolean
-  /** The connections, to be asked for a reset that came without an id. */
-  connections(): Iterable<Target>
 }
 
 export interface EndpointMachineOptions {
@@ -120,6 +120,7 @@ export interface EndpointMachineOptions {
     readonly routes: Account
     readonly initials: Account
     readonly farewells: Account
+    readonly resetTokens: Account
   }
 }
 
@@ -129,12 +130,12 @@ export class EndpointMachine implements Disposable {
   readonly #initials: BoundedMap<string, Candidate | Target>
   readonly #farewells: Farewells
   readonly #tokens: Tokens
+  readonly #resetTokens: ResetTokens<Target>
   /** The last two bytes of all ids of this endpoint. */
   readonly #tag: Uint8Array
   readonly #resets: TokenBucket
   readonly #refusals: TokenBucket
   readonly #retries: TokenBucket
-  readonly #searches: TokenBucket
   readonly head = new PacketHead()
   readonly #cursor = new Cursor()
 
@@ -144,11 +145,11 @@ export class EndpointMachine implements Disposable {
     this.#initials = new BoundedMap(options.accounts.initials)
     this.#farewells = new Farewells(options.accounts.farewells)
     this.#tokens = new Tokens(options.tokenKey)
+    this.#resetTokens = new ResetTokens(options.accounts.resetTokens, options.random.bytes(32))
     this.#tag = options.random.bytes(2)
     this.#resets = new TokenBucket(options.clock, { burst: 16, perSecond: 50 })
     this.#refusals = new TokenBucket(options.clock, { burst: 128, perSecond: 200 })
     this.#retries = new TokenBucket(options.clock, { burst: 256, perSecond: 2_000 })
-    this.#searches = new TokenBucket(options.clock, { burst: 64, perSecond: 500 })
   }
 
   /** An id that leads to a connection; undefined when there is no place for one more. */
@@ -233,8 +234,18 @@ export class EndpointMachine implements Disposable {
     this.#farewells.add(keys(), packet, until)
   }
 
+  /** The peer of a connection resets it with this token, in Latin-1. */
+  expectReset(token: string, target: Target): void {
+    this.#resetTokens.add(token, target)
+  }
+
+  forgetReset(token: string, target: Target): void {
+    this.#resetTokens.delete(token, target)
+  }
+
   [Symbol.dispose](): void {
     this.#routes[Symbol.dispose]()
+    this.#resetTokens[Symbol.dispose]()
     this.#initials[Symbol.dispose]()
     this.#farewells[Symbol.dispose]()
   }
@@ -326,9 +337,8 @@ export class EndpointMachine implements Disposable {
       buffer.set(last)
       return effects.send(buffer, last.length, remote)
     }
-    // It may be a reset of any of them, and asking all of them for each piece of noise is what a flood would want.
-    if (bytes.length >= RESET_BYTES_MIN && this.#searches.take()) {
-      for (const target of effects.connections()) if (target.takeReset(bytes, remote)) return
+    if (bytes.length >= RESET_BYTES_MIN) {
+      if (this.#resetTokens.find(bytes)?.takeReset(bytes, remote)) return
     }
     if (bytes.length < RESET_TRIGGER_BYTES_MIN || !this.#resets.take()) return
     const length = writeReset(buffer, resetToken(resetKey, id), bytes.length, random)

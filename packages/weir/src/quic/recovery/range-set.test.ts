@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { withLedger } from '../../../testing/index.ts'
+import { term } from '../../bounds/index.ts'
 import { seededRandom } from '../../runtime/index.ts'
-import { RangeSet } from './range-set.ts'
+import { FIRST_RANGES, RangeSet } from './range-set.ts'
 
 const SPAN = 120
 
@@ -61,4 +63,60 @@ test('a covering range set joins the nearest instead of growing', () => {
   ranges.addCovering(40, 41)
   assert.equal(ranges.count, 3)
   assert.ok(ranges.has(12) && ranges.has(40) && !ranges.has(5))
+})
+
+test('N+1: ranges beyond the first are charged before they are there, and given back as they go', async () => {
+  const planned = term({ name: 'test.ranges', why: 'test', payloadBytesMax: 16 * 12 })
+  await withLedger([planned], (ledger) => {
+    using account = ledger.require(planned)
+    const ranges = new RangeSet(64, account)
+    for (let range = 0; range < FIRST_RANGES; range++)
+      assert.ok(ranges.add(2 * range, 2 * range + 1))
+    assert.equal(account.bytes, 0)
+    assert.ok(ranges.add(20, 21))
+    assert.equal(account.bytes, 16 * FIRST_RANGES)
+    for (let range = 11; range < 22; range++) assert.ok(ranges.add(2 * range, 2 * range + 1))
+    assert.equal(ranges.count, 16)
+    assert.equal(ranges.add(100, 101), false, 'no charge, no range')
+    assert.equal(ranges.remove(20, 43) && ranges.count, 4)
+    assert.equal(account.bytes, 16 * FIRST_RANGES, 'half goes when a quarter is used')
+    ranges.removeFirst()
+    ranges.removeFirst()
+    assert.equal(account.bytes, 0)
+    assert.ok(ranges.has(4) && ranges.has(6))
+    for (let range = 50; range < 60; range++) ranges.add(2 * range, 2 * range + 1)
+    assert.ok(account.bytes > 0)
+    ranges.clear()
+    assert.equal(account.bytes, 0)
+    assert.ok(ranges.add(1, 2))
+  })
+})
+
+test('a set whose ranges come and go under a small account holds what it says it holds', async () => {
+  const planned = term({
+    name: 'test.ranges',
+    why: 'test',
+    payloadBytesMax: 16 * 20,
+    instancesMax: 64,
+  })
+  await withLedger([planned], (ledger) => {
+    for (let seed = 0; seed < 40; seed++) {
+      using account = ledger.require(planned)
+      const random = seededRandom(seed)
+      const ranges = new RangeSet(64, account)
+      const model = new Set<number>()
+      for (let step = 0; step < 150; step++) {
+        const start = random.below(SPAN)
+        const end = Math.min(start + 1 + random.below(3), SPAN)
+        const adds = random.below(5) > 1
+        if (!(adds ? ranges.add(start, end) : ranges.remove(start, end))) continue
+        for (let value = start; value < end; value++) {
+          if (adds) model.add(value)
+          else model.delete(value)
+        }
+        check(ranges, model)
+      }
+      ranges.clear()
+    }
+  })
 })

@@ -1,19 +1,27 @@
 /**
  * Disjoint ranges [start, end) of numbers in ascending order, packed.
  *
- * Memory: 16 bytes a range, grown by doubling up to `rangesMax`; what happens then is the caller's choice.
+ * Memory: 16 bytes a range, grown by doubling up to `rangesMax` and halved when a quarter is used. The first
+ * `FIRST_RANGES` are part of the price of whoever has the set, and so can always be had; further ones are charged to the
+ * account before they are there. What happens when there is no room is the caller's choice.
  */
-const FIRST_RANGES = 4
+import type { Account } from '../../bounds/index.ts'
+
+/** With so many everybody goes on, however greedy others are. */
+export const FIRST_RANGES = 4
+const RANGE_BYTES = 16
 /** Most sets are empty for most of their life. */
 const NONE = new Float64Array(0)
 
 export class RangeSet {
   readonly rangesMax: number
+  readonly #account: Account | undefined
   #cells: Float64Array = NONE
   #count = 0
 
-  constructor(rangesMax: number) {
+  constructor(rangesMax: number, account?: Account) {
     this.rangesMax = rangesMax
+    this.#account = account
   }
 
   get count(): number {
@@ -36,7 +44,7 @@ export class RangeSet {
   /**
    * Adds a range and joins it with its neighbours.
    *
-   * @returns false when that would take one range more than `rangesMax`: nothing was added.
+   * @returns false when that would take one range more than `rangesMax`, or than can be charged: nothing was added.
    */
   add(start: number, end: number): boolean {
     if (end <= start) return true
@@ -102,7 +110,7 @@ export class RangeSet {
 
   clear(): void {
     this.#count = 0
-    this.#cells = NONE
+    this.#shrinkTo(0)
   }
 
   /** The first range that ends above `value`. */
@@ -119,13 +127,7 @@ export class RangeSet {
 
   #insert(index: number, start: number, end: number): boolean {
     if (this.#count >= this.rangesMax) return false
-    if (2 * this.#count === this.#cells.length) {
-      const grown = new Float64Array(
-        Math.min(Math.max(4 * this.#count, 2 * FIRST_RANGES), 2 * this.rangesMax),
-      )
-      grown.set(this.#cells)
-      this.#cells = grown
-    }
+    if (2 * this.#count === this.#cells.length && !this.#grow()) return false
     this.#cells.copyWithin(2 * index + 2, 2 * index, 2 * this.#count)
     this.#cells[2 * index] = start
     this.#cells[2 * index + 1] = end
@@ -137,5 +139,30 @@ export class RangeSet {
     if (to <= from) return
     this.#cells.copyWithin(2 * from, 2 * to, 2 * this.#count)
     this.#count -= to - from
+    const capacity = this.#cells.length / 2
+    if (capacity > FIRST_RANGES && 4 * this.#count <= capacity) {
+      this.#shrinkTo(Math.max(Math.ceil(capacity / 2), FIRST_RANGES))
+    }
+  }
+
+  #grow(): boolean {
+    const capacity = this.#cells.length / 2
+    const wanted = Math.min(Math.max(2 * capacity, FIRST_RANGES), this.rangesMax)
+    const more = charged(wanted) - charged(capacity)
+    if (more > 0 && this.#account && this.#account.take(more) !== 'ok') return false
+    const grown = new Float64Array(2 * wanted)
+    grown.set(this.#cells)
+    this.#cells = grown
+    return true
+  }
+
+  #shrinkTo(capacity: number): void {
+    const before = this.#cells.length / 2
+    this.#cells = capacity === 0 ? NONE : this.#cells.slice(0, 2 * capacity)
+    const less = charged(before) - charged(capacity)
+    if (less > 0) this.#account?.give(less)
   }
 }
+
+/** What ranges beyond the first cost. */
+const charged = (ranges: number): number => Math.max(ranges - FIRST_RANGES, 0) * RANGE_BYTES

@@ -29,7 +29,7 @@ export class Flight {
 
   constructor(ledger: Ledger, recovery: Recovery, records = recordsTerm()) {
     this.#account = ledger.require(records)
-    this.space = new PacketSpace('application', this.#account)
+    this.space = new PacketSpace('application', { records: this.#account })
     this.recovery = recovery
     recovery.peerValidated = true
   }

@@ -55,7 +55,7 @@ const REFS_PER_PACKET_MAX = 64
 const PROBE_PACKETS = 2
 
 export class SentPackets implements Disposable {
-  readonly #account: Account
+  readonly #account: Account | undefined
   #packets: Float64Array<ArrayBuffer> = NONE
   #refs: Float64Array<ArrayBuffer> = NONE
   #packetMask = -1
@@ -70,7 +70,7 @@ export class SentPackets implements Disposable {
   lostFrom = Number.POSITIVE_INFINITY
 
   /** @param account of records; several spaces share it, and it is closed by its owner. */
-  constructor(account: Account) {
+  constructor(account: Account | undefined) {
     this.#account = account
   }
 
@@ -208,7 +208,7 @@ export class SentPackets implements Disposable {
   }
 
   #free(): void {
-    this.#account.give(this.#packets.byteLength + this.#refs.byteLength)
+    this.#account?.give(this.#packets.byteLength + this.#refs.byteLength)
     this.#packets = NONE
     this.#refs = NONE
     this.#packetMask = this.#refMask = -1
@@ -244,7 +244,7 @@ export class SentPackets implements Disposable {
     tail: number,
   ): Float64Array<ArrayBuffer> | undefined {
     const capacity = ring.length / cells
-    if (this.#account.take((wanted - capacity) * cells * 8) !== 'ok') return undefined
+    if (this.#account?.take((wanted - capacity) * cells * 8) !== 'ok') return undefined
     const grown = new Float64Array(wanted * cells)
     for (let slot = head; slot < tail; slot++) {
       const from = (slot & (capacity - 1)) * cells

@@ -4,7 +4,8 @@
  *
  * Strangers share `handshakesMax` places until they are known; our own dials get what there is.
  *
- * Memory: `transport.connections`, `quic.handshakes` and `quic.keys`; each connection has accounts of its own.
+ * Memory: `transport.connections`, `quic.handshakes`, `quic.keys`, `quic.ids` and `quic.retry-tokens`; each connection has
+ * accounts of its own.
  */
 import { type Account, BoundedMap, type Ledger, limitError, type Term } from '../../bounds/index.ts'
 import {
@@ -17,7 +18,11 @@ import {
 } from '../../runtime/index.ts'
 import { connectFailed, formatAddress, protocolRefused } from '../../transport/index.ts'
 import type { IssuedId } from '../connection/connection-ids.ts'
-import type { ConnectionEnd, ConnectionLimits } from '../connection/connection-options.ts'
+import type {
+  ConnectionEnd,
+  ConnectionLimits,
+  SharedAccounts,
+} from '../connection/connection-options.ts'
 import type { Remote } from '../connection/path.ts'
 import { ConnectionMachine } from '../connection-machine.ts'
 import type { TlsMachine } from '../contract.ts'
@@ -76,6 +81,7 @@ export class Connections implements ConnectionOwner, Disposable {
   readonly #slots: BoundedMap<QuicConnection, Slot>
   readonly #handshakes: Account
   readonly #keys: Account
+  readonly #shared: SharedAccounts
   /** One object for all connections. */
   readonly #limits: ConnectionLimits
   readonly #turns = new Turns()
@@ -91,6 +97,10 @@ export class Connections implements ConnectionOwner, Disposable {
     this.#limits = Object.freeze({ ...options.limits, congestionWindowBytesMax })
     this.#handshakes = scope.own('handshakes', ledger.require(terms.handshakes))
     this.#keys = scope.own('keys', ledger.require(terms.keys))
+    this.#shared = {
+      ids: scope.own('ids', ledger.require(terms.ids)),
+      retryTokens: scope.own('retry tokens', ledger.require(terms.retryTokens)),
+    }
     this.#slots = new BoundedMap(ledger.require(terms.connections))
     scope.own('slots', this.#slots)
   }
@@ -102,10 +112,6 @@ export class Connections implements ConnectionOwner, Disposable {
   /** Handshakes of peers that dialled us and are not known yet. */
   get strangers(): number {
     return this.#strangers
-  }
-
-  all(): IterableIterator<QuicConnection> {
-    return this.#slots.keys()
   }
 
   /** @throws {WeirError} `LIMIT` when a place, or the first credit, is not to be had. */
@@ -183,6 +189,16 @@ export class Connections implements ConnectionOwner, Disposable {
   /** @internal */
   retire(id: Uint8Array): void {
     this.#options.machine.retire(id)
+  }
+
+  /** @internal */
+  expectReset(token: string, connection: QuicConnection): void {
+    this.#options.machine.expectReset(token, connection)
+  }
+
+  /** @internal */
+  forgetReset(token: string, connection: QuicConnection): void {
+    this.#options.machine.forgetReset(token, connection)
   }
 
   /** @internal */
@@ -271,6 +287,7 @@ export class Connections implements ConnectionOwner, Disposable {
             messagesIn && messagesOut
               ? { ...accounts, datagrams: { in: messagesIn, out: messagesOut } }
               : accounts,
+          shared: this.#shared,
           buffer,
           mtuMax: Math.min(buffer.length, this.#mtu.bytesTo(remotes.first.host)),
         },
@@ -291,6 +308,9 @@ export class Connections implements ConnectionOwner, Disposable {
       receive: terms.receive,
       send: terms.send,
       records: terms.records,
+      gaps: terms.gaps,
+      ackRanges: terms.ackRanges,
+      crypto: terms.crypto,
       ...(limits.messagesMax > 0
         ? { messagesIn: terms.messages, messagesOut: terms.messages }
         : {}),

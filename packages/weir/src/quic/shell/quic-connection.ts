@@ -51,6 +51,9 @@ export interface ShellAccounts {
   readonly receive: Account
   readonly send: Account
   readonly records: Account
+  readonly gaps: Account
+  readonly ackRanges: Account
+  readonly crypto: Account
   readonly messagesIn?: Account
   readonly messagesOut?: Account
 }
@@ -61,6 +64,8 @@ export interface ConnectionOwner {
   send(bytes: Uint8Array, length: number, remote: Remote): void
   issue(connection: QuicConnection): IssuedId | undefined
   retire(id: Uint8Array): void
+  expectReset(token: string, connection: QuicConnection): void
+  forgetReset(token: string, connection: QuicConnection): void
   /** For streams of the peer that nobody has accepted yet. */
   acceptsAccount(label: string): Account
   /** Wants a turn: `turn` is called once, soon, after what waits in the sockets was read. */
@@ -267,6 +272,16 @@ export class QuicConnection
     this.#owner.retire(id)
   }
 
+  /** @internal */
+  expectReset(token: string): void {
+    this.#owner.expectReset(token, this)
+  }
+
+  /** @internal */
+  forgetReset(token: string): void {
+    this.#owner.forgetReset(token, this)
+  }
+
   // Effects of the machine.
 
   /** @internal */
@@ -406,8 +421,10 @@ export class QuicConnection
     this.#bi?.end(error)
     this.#messages?.end(error)
     // Streams and messages are the machine's, which has closed their accounts.
-    const { opens, receive, send, records } = this.#accounts
-    for (const account of [opens, receive, send, records]) account[Symbol.dispose]()
+    const { opens, receive, send, records, gaps, ackRanges, crypto } = this.#accounts
+    for (const account of [opens, receive, send, records, gaps, ackRanges, crypto]) {
+      account[Symbol.dispose]()
+    }
     this.#owner.ended(this, end)
     this.#closed?.resolve(error.close)
   }

@@ -37,7 +37,6 @@ import {
   type Candidate,
   type EndpointEffects,
   EndpointMachine,
-  type Target,
 } from '../endpoint/endpoint-machine.ts'
 import type { QuicLimits, QuicTerms } from '../memory.ts'
 import { ErrorCode } from '../packet/errors.ts'
@@ -101,6 +100,7 @@ export class QuicEndpoint implements Endpoint, EndpointEffects {
           routes: ledger.require(terms.routes),
           initials: ledger.require(terms.initials),
           farewells: ledger.require(terms.farewells),
+          resetTokens: ledger.require(terms.resetTokens),
         },
       }),
     )
@@ -229,11 +229,6 @@ export class QuicEndpoint implements Endpoint, EndpointEffects {
   more(candidate: Candidate, bytes: number): boolean {
     const pending = candidate.handle as Pending | undefined
     return pending !== undefined && this.#queue.grow(pending, bytes)
-  }
-
-  /** @internal */
-  connections(): Iterable<Target> {
-    return this.#connections.all()
   }
 
   #received(bytes: Uint8Array, remote: Remote): void {

@@ -2,20 +2,27 @@
  * Bytes of a stream that have arrived, in order or not, until they are read.
  *
  * Memory: a ring as long as the distance from the first unread to the last arrived byte, rounded up to a power of two.
- * The distance is within the credit that was charged. At most `gapsMax` gaps; what would make one more is not taken,
- * and its packet is not acknowledged, so it comes again.
+ * The distance is within the credit that was charged, or the ring is charged to an account of its own. At most `gapsMax`
+ * gaps, the first few with the price of the owner and the rest charged; what would make one more is not taken, and its
+ * packet is not acknowledged, so it comes again.
  */
+import type { Account } from '../../bounds/index.ts'
 import { RangeSet } from '../recovery/range-set.ts'
 import { freshBytes, OffsetRing } from './offset-ring.ts'
 
 export class Reassembly {
-  readonly #ring = new OffsetRing()
+  readonly #ring: OffsetRing
   readonly #ranges: RangeSet
   #read = 0
   #highest = 0
 
-  constructor(gapsMax: number) {
-    this.#ranges = new RangeSet(gapsMax + 1)
+  /**
+   * @param gaps pays for gaps beyond the first.
+   * @param ring pays for bytes beyond the first ring, when no credit does.
+   */
+  constructor(gapsMax: number, gaps?: Account, ring?: Account) {
+    this.#ring = new OffsetRing(ring)
+    this.#ranges = new RangeSet(gapsMax + 1, gaps)
   }
 
   /** Offset of the next byte to read. */
@@ -38,14 +45,14 @@ export class Reassembly {
     return this.#ring.capacity
   }
 
-  /** @returns false when there would be too many gaps: nothing was taken. */
+  /** @returns false when there would be too many gaps, or what is needed cannot be charged: nothing was taken. */
   add(offset: number, bytes: Uint8Array, from: number, length: number): boolean {
     const end = offset + length
     const skip = Math.max(this.#read - offset, 0)
     if (skip >= length) return true
-    if (!this.#ranges.add(offset + skip, end)) return false
     const used = Math.max(this.#highest, this.#read)
-    this.#ring.reserve(Math.max(end, used), used)
+    if (!this.#ring.reserve(Math.max(end, used), used)) return false
+    if (!this.#ranges.add(offset + skip, end)) return false
     this.#ring.write(offset + skip, bytes, from + skip, length - skip)
     if (end > this.#highest) this.#highest = end
     return true

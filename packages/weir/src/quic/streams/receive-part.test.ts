@@ -9,19 +9,22 @@ import { NOT_TAKEN, ReceivePart } from './receive-part.ts'
 const FIRST = 1_000
 const MOST = 8_000
 const credits = term({ name: 'test.receive', why: 'test', payloadBytesMax: 100_000 })
+const gapsTerm = term({ name: 'test.gaps', why: 'test', payloadBytesMax: 10_000 })
 const zeros = new Uint8Array(20_000)
 
 function part(run: (part: ReceivePart, credit: ReceiveCredit, held: () => number) => void) {
-  return withLedger([credits], (ledger) => {
+  return withLedger([credits, gapsTerm], (ledger) => {
     using account = ledger.require(credits)
+    using gaps = ledger.require(gapsTerm)
     const credit = new ReceiveCredit(account, 2 * FIRST)
-    const receive = new ReceivePart(credit, FIRST, MOST)
+    const receive = new ReceivePart(credit, gaps, FIRST, MOST)
     credit.advertise()
     run(receive, credit, () => account.bytes)
     receive.abandon()
     receive.free()
     credit.close()
     assert.equal(account.bytes, 0)
+    assert.equal(gaps.bytes, 0)
   })
 }
 

@@ -2,8 +2,9 @@
  * The receiving half of a stream: puts bytes in order within the credit that was advertised, and ends with the last
  * byte or a reset.
  *
- * Memory: its reassembly, within the credit of the connection, which was charged.
+ * Memory: its reassembly: bytes within the credit of the connection, which was charged, and gaps.
  */
+import type { Account } from '../../bounds/index.ts'
 import { ErrorCode, type Violation, violation } from '../packet/errors.ts'
 import type { ReceiveCredit } from './credit.ts'
 import { Reassembly } from './reassembly.ts'
@@ -14,7 +15,7 @@ export const NOT_TAKEN: Violation = violation(-1, 'too many gaps')
 const GAPS_MAX = 64
 
 export class ReceivePart {
-  readonly #bytes = new Reassembly(GAPS_MAX)
+  readonly #bytes: Reassembly
   readonly #credit: ReceiveCredit
   readonly #windowMax: number
   /** What was advertised for this stream. */
@@ -34,7 +35,8 @@ export class ReceivePart {
   /** Its first window could not be charged and is not in that of the connection. */
   ungranted = true
 
-  constructor(credit: ReceiveCredit, windowFirst: number, windowMax: number) {
+  constructor(credit: ReceiveCredit, gaps: Account, windowFirst: number, windowMax: number) {
+    this.#bytes = new Reassembly(GAPS_MAX, gaps)
     this.#credit = credit
     this.#windowMax = windowMax
     this.#window = this.#advertised = windowFirst

@@ -2,8 +2,8 @@
  * Bytes that were written and are not acknowledged, with what of them must be sent (again): for streams and for the
  * handshake.
  *
- * Memory: its ring, and at most `RANGES_MAX` ranges each of acknowledged and of lost bytes; a peer that fragments them
- * further gets bytes twice.
+ * Memory: its ring, and at most `RANGES_MAX` ranges each of acknowledged and of lost bytes, the first few with the price of
+ * the owner and the rest charged; a peer that fragments them further gets bytes twice.
  */
 import type { Account } from '../../bounds/index.ts'
 import { RangeSet } from '../recovery/range-set.ts'
@@ -13,8 +13,8 @@ const RANGES_MAX = 64
 
 export class SendBuffer {
   readonly #ring: OffsetRing
-  readonly #acked = new RangeSet(RANGES_MAX)
-  readonly #lost = new RangeSet(RANGES_MAX)
+  readonly #acked: RangeSet
+  readonly #lost: RangeSet
   /** All below are acknowledged. */
   #base = 0
   #written = 0
@@ -24,8 +24,14 @@ export class SendBuffer {
   chunkAt = 0
   chunkLength = 0
 
-  constructor(account?: Account) {
+  /**
+   * @param account pays for bytes beyond the first ring.
+   * @param gaps pays for ranges beyond the first.
+   */
+  constructor(account?: Account, gaps?: Account) {
     this.#ring = new OffsetRing(account)
+    this.#acked = new RangeSet(RANGES_MAX, gaps)
+    this.#lost = new RangeSet(RANGES_MAX, gaps)
   }
 
   get written(): number {

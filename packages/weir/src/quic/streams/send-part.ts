@@ -5,7 +5,7 @@
  * What is taken can be sent at once as far as flow control goes, so bytes do not wait here for a peer that gives no
  * credit: they wait with the writer.
  *
- * Memory: its send buffer, charged to the account of the connection.
+ * Memory: its send buffer, charged to the accounts of the connection.
  */
 import type { Account } from '../../bounds/index.ts'
 import { Blocked } from './blocked.ts'
@@ -29,8 +29,13 @@ export class SendPart {
   /** It waits for credit of this stream. */
   readonly blocked = new Blocked()
 
-  constructor(account: Account, credit: SendCredit, limit: number, bufferBytesMax: number) {
-    this.buffer = new SendBuffer(account)
+  constructor(
+    accounts: { readonly send: Account; readonly gaps: Account },
+    credit: SendCredit,
+    limit: number,
+    bufferBytesMax: number,
+  ) {
+    this.buffer = new SendBuffer(accounts.send, accounts.gaps)
     this.#credit = credit
     this.limit = limit
     this.#bufferBytesMax = bufferBytesMax

@@ -49,6 +49,8 @@ export interface StreamsOptions {
     readonly streams: Account
     readonly receive: Account
     readonly send: Account
+    /** For gaps in what has come, and in what was acknowledged or lost. */
+    readonly gaps: Account
   }
   readonly events: StreamEvents
 }

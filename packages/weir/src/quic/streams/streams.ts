@@ -5,7 +5,8 @@
  * A peer may open as many streams of a kind as it was granted; one more is granted when one has ended and was
  * accepted. Of our own at most as many are open.
  *
- * Memory: the entries of `transport.streams`, the credit and the send buffers of the connection; all end with `end`.
+ * Memory: the entries of `transport.streams`, the credit, the send buffers and the gaps of the connection; all end with
+ * `end`.
  */
 import { BoundedMap } from '../../bounds/index.ts'
 import type { PacketWriter } from '../connection/packet-writer.ts'
@@ -386,7 +387,12 @@ export class Streams {
       : peer.streamDataUni
     const receive =
       bidi || !own
-        ? new ReceivePart(this.credit, limits.windowFirstBytes, limits.windowBytesMax)
+        ? new ReceivePart(
+            this.credit,
+            accounts.gaps,
+            limits.windowFirstBytes,
+            limits.windowBytesMax,
+          )
         : undefined
     if (receive) {
       if (receive.ungranted) this.#ungranted++
@@ -397,7 +403,7 @@ export class Streams {
       bidi,
       own,
       send: sends
-        ? new SendPart(accounts.send, this.sendCredit, limit, limits.sendBufferBytesMax)
+        ? new SendPart(accounts, this.sendCredit, limit, limits.sendBufferBytesMax)
         : undefined,
       receive,
       accepted: own,
