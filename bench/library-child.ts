@@ -34,12 +34,13 @@ const BATCHES = 4
 /** Where the bridge is to be found; each process has a network of its own. */
 const SERVER = '127.0.0.1:7000'
 
-const log = makeLog({ key: keyOf(1), count: operations, bodyBytes })
+const makeOperations = () => makeLog({ key: keyOf(1), count: operations, bodyBytes })
 const lines = createInterface({ input: process.stdin })
 
 if (role === 'serve') await serve()
 else {
-  const headers = log.map(({ header }) => decodeHeader(header))
+  // Without the bodies, which a node that pulls does not have: the collector would look through them in each round.
+  const headers = makeOperations().map(({ header }) => decodeHeader(header))
   for await (const _line of lines) console.log(JSON.stringify(await round(headers)))
 }
 
@@ -58,6 +59,7 @@ async function withMesh<T>(run: (mesh: Mesh, scope: Scope, ledger: Ledger) => Pr
 
 async function serve(): Promise<void> {
   await withMesh(async (mesh, scope) => {
+    const log = makeOperations()
     await mesh.node(0, { key: keyOf(1) }, async (store) => {
       for (let at = 0; at < log.length; at += BATCH) {
         await store.append(TOPIC, log.slice(at, at + BATCH))

@@ -86,14 +86,24 @@ export class Header {
 
   /** What the author signed: the header without its signature. */
   get signedBytes(): Uint8Array {
+    const signed = new Uint8Array(this.signedLength)
+    this.writeSigned(signed, 0)
+    return signed
+  }
+
+  /** Bytes of `signedBytes`. The head of a byte string of 64 takes two bytes. */
+  get signedLength(): number {
+    return this.bytes.length - SIGNATURE_BYTES - 2
+  }
+
+  /** Writes `signedBytes` at `at`: those of a batch go into one buffer. */
+  writeSigned(target: Uint8Array, at: number): void {
     const signature = this.#layout.signature
     const { bytes } = this
-    // The head of a byte string of 64 takes two bytes; the array has one element less.
-    const signed = new Uint8Array(bytes.length - SIGNATURE_BYTES - 2)
-    signed.set(bytes.subarray(0, signature - 2))
-    signed.set(bytes.subarray(signature + SIGNATURE_BYTES), signature - 2)
-    signed[0] = bytes[0]! - 1
-    return signed
+    target.set(bytes.subarray(0, signature - 2), at)
+    target.set(bytes.subarray(signature + SIGNATURE_BYTES), at + signature - 2)
+    // The array has one element less.
+    target[at] = bytes[0]! - 1
   }
 
   #field(start: number, length: number): Uint8Array {

@@ -156,6 +156,23 @@ test('core.verifier-keys: one author more than the cap evicts the least recently
   ledger.assertEmpty()
 })
 
+test('after shedding, a key that was used last is made anew and charged again', () => {
+  const { ledger, verifier, terms } = contract()
+  const pair = KeyPair.generate(random)
+  const { key, message, signature } = signed(pair)
+  const object = verifier.admit(key, signature)
+  assert.equal(verifier.admit(key.slice(), signature), object)
+  assert.equal(verifier.shed(0), 1)
+  assert.equal(ledger.row(terms.verifierKeys).entries, 0)
+  assert.notEqual(verifier.admit(key, signature), object)
+  assert.equal(ledger.row(terms.verifierKeys).entries, 1)
+  const other = signed(KeyPair.generate(random))
+  assert.equal(verifier.verify(other.key, message, signature), false)
+  assert.equal(verifier.verify(key, message, signature), true)
+  verifier[Symbol.dispose]()
+  ledger.assertEmpty()
+})
+
 test('keys that are not admitted are not kept', () => {
   const { ledger, verifier } = contract()
   const { message, signature } = signed()
@@ -246,6 +263,27 @@ test('an own offload is used, and its answer is the answer', async () => {
   const { key, signature } = signed()
   assert.equal(await pool.verify(key, new Uint8Array(3), signature), true)
   assert.equal(await pool.verify(key, new Uint8Array(4), signature), false)
+  await pool.close()
+  verifier[Symbol.dispose]()
+  ledger.assertEmpty()
+})
+
+test('core.verify-jobs: 64 jobs run at a time, and what they take is charged while the pool is open', async () => {
+  const { ledger, verifier, terms } = contract({ verifyJobsMax: 80 })
+  const row = () => ledger.row(terms.verifyJobs)
+  const before = row().bytes
+  const handedOver: (() => void)[] = []
+  const pool = new VerifyPool(ledger.require(terms.verifyJobs), verifier, {
+    offload: (_key, _message, _signature, done) => handedOver.push(() => done(true)),
+  })
+  assert.equal(row().bytes - before, 64 * 2_500)
+  const { key, message, signature } = signed()
+  for (let count = 0; count < 80; count++) pool.submit(key, message, signature, () => {})
+  assert.equal(handedOver.length, 64)
+  for (let at = 0; at < 16; at++) handedOver[at]!()
+  assert.equal(handedOver.length, 80)
+  for (const answer of handedOver.slice(16)) answer()
+  assert.equal(pool.pending, 0)
   await pool.close()
   verifier[Symbol.dispose]()
   ledger.assertEmpty()

@@ -7,7 +7,7 @@
  */
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { type Account, BoundedMap } from '../bounds/index.ts'
-import { asBuffer } from '../codec/index.ts'
+import { asBuffer, copyBytes, equalBytes } from '../codec/index.ts'
 import { isCanonicalY, isReducedScalar, isSmallOrder } from './curve.ts'
 import { ID_BYTES, idKey } from './ids.ts'
 import { SIGNATURE_BYTES } from './keys.ts'
@@ -46,6 +46,8 @@ export function importKey(key: Uint8Array): KeyObject {
 
 export class Verifier implements Disposable {
   readonly #keys: BoundedMap<string, KeyObject>
+  /** The most recently used entry: the signatures of one author come in runs. */
+  #recent: { readonly key: Uint8Array; readonly object: KeyObject } | undefined
 
   /** @param keys Account of the term `core.verifier-keys`; closed with the verifier. */
   constructor(keys: Account) {
@@ -61,21 +63,30 @@ export class Verifier implements Disposable {
   /** The key object for a signature that is worth verifying; undefined when the answer is already no. */
   admit(key: Uint8Array, signature: Uint8Array): KeyObject | undefined {
     if (!admitSignature(signature)) return undefined
+    const recent = this.#recent
+    if (recent !== undefined && equalBytes(recent.key, key)) return recent.object
     const name = idKey(key)
     const known = this.#keys.get(name)
-    if (known !== undefined || !admitKey(key)) return known
+    if (known !== undefined) return this.#use(key, known)
+    if (!admitKey(key)) return undefined
     const object = importKey(key)
     // Refused under pressure: it works without being kept.
-    this.#keys.set(name, object)
-    return object
+    return this.#keys.set(name, object) === 'ok' ? this.#use(key, object) : object
   }
 
   /** Gives up key objects until at most `keys` are left, least recently used first. */
   shed(keys: number): number {
+    this.#recent = undefined
     return this.#keys.shed(keys)
   }
 
   [Symbol.dispose](): void {
+    this.#recent = undefined
     this.#keys[Symbol.dispose]()
+  }
+
+  #use(key: Uint8Array, object: KeyObject): KeyObject {
+    this.#recent = { key: copyBytes(key), object }
+    return object
   }
 }

@@ -4,17 +4,18 @@
  * For catch-up, where one thread would be the limit. The order of answers is not the order of questions; whoever
  * needs one numbers its questions.
  *
- * Memory: the jobs that wait or run, with their messages, at most the entries and bytes of its term. A job that does
- * not fit is refused at once: the caller stops reading and tries again after an answer.
+ * Memory: the jobs that wait or run, with their messages, at most the entries and bytes of its term; what the running
+ * ones take outside the heap is charged while the pool is open. A job that does not fit is refused at once: the caller
+ * stops reading and tries again after an answer.
  */
 import { type KeyObject, verify } from 'node:crypto'
-import { availableParallelism } from 'node:os'
 import { type Account, type Admission, limitError } from '../bounds/index.ts'
 import { assert, WeirError } from '../runtime/index.ts'
+import { RUNNING_JOB_BYTES, VERIFY_RUNNING_MAX } from './memory.ts'
 import type { Verifier } from './verifier.ts'
 
 export interface VerifyPoolOptions {
-  /** Jobs handed to the thread pool at a time. Default four per core: fewer leave threads idle between jobs. */
+  /** Jobs handed to the thread pool at a time, 1 to 64. Default 64: fewer leave threads idle while this one is busy. */
   readonly runningMax?: number
   /** Verifies one message elsewhere and calls back later. Default: `crypto.verify` on Node's thread pool. */
   readonly offload?: VerifyOffload
@@ -55,13 +56,18 @@ export class VerifyPool implements AsyncDisposable {
   #last: Job | undefined
   #closing: PromiseWithResolvers<void> | undefined
 
-  /** @param account Account of the term `core.verify-jobs`; closed with the pool. */
+  /**
+   * @param account Account of the term `core.verify-jobs`; closed with the pool.
+   * @throws {WeirError} `LIMIT` (retryable) under memory pressure.
+   */
   constructor(account: Account, verifier: Verifier, options: VerifyPoolOptions = {}) {
     this.#account = account
     this.#verifier = verifier
-    this.#runningMax = options.runningMax ?? 4 * availableParallelism()
+    this.#runningMax = options.runningMax ?? VERIFY_RUNNING_MAX
     this.#offload = options.offload ?? threadPool
-    assert(this.#runningMax >= 1, 'runningMax is below 1')
+    const max = this.#runningMax
+    assert(max >= 1 && max <= VERIFY_RUNNING_MAX, `runningMax is ${max}`)
+    account.require(max * RUNNING_JOB_BYTES)
   }
 
   /** Jobs that wait or run. */
@@ -156,7 +162,8 @@ export class VerifyPool implements AsyncDisposable {
   }
 
   #endWhenIdle(): void {
-    if (this.#closing === undefined || this.#running > 0) return
+    if (this.#closing === undefined || this.#running > 0 || this.#account.closed) return
+    this.#account.give(this.#runningMax * RUNNING_JOB_BYTES)
     this.#account[Symbol.dispose]()
     this.#closing.resolve()
   }

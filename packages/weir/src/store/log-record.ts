@@ -1,4 +1,5 @@
 /** What MemoryStore keeps of a log beside its operations, and the key under which it is found. */
+import { equalBytes } from '../codec/index.ts'
 import { ID_BYTES, idKey, keyBytes, type LogId, type NodeId } from '../core/index.ts'
 import type { LogName, LogState } from './log-store.ts'
 import type { Segments } from './segments.ts'
@@ -20,6 +21,9 @@ export interface LogRecord {
 
 /** Author and log id in one string; keys order as the pairs do. */
 export const logKey = (name: LogName): string => idKey(name.author) + idKey(name.logId)
+
+export const sameLog = (left: LogName, right: LogName): boolean =>
+  equalBytes(left.author, right.author) && equalBytes(left.logId, right.logId)
 
 export function logName(key: string): LogName {
   const bytes = keyBytes(key)

@@ -17,7 +17,7 @@ import {
   WeirError,
 } from '../runtime/index.ts'
 import { makeRoom, makeRoomForLog, makeRoomToReplace, shedTo } from './eviction.ts'
-import { type LogRecord, logKey, logName, logState } from './log-record.ts'
+import { type LogRecord, logKey, logName, logState, sameLog } from './log-record.ts'
 import type { Appended, LogName, LogState, LogStore, Page, StoredOperation } from './log-store.ts'
 import { LogTable } from './log-table.ts'
 import type { MemoryStoreTerms } from './memory.ts'
@@ -83,8 +83,11 @@ export class MemoryStore implements LogStore {
     this.#open()
     const nowMs = this.#nowMs()
     const full = new Set<string>()
-    const answers = batch.map((operation) => {
-      const key = logKey(operation)
+    let key = ''
+    const answers = batch.map((operation, at) => {
+      const before = batch[at - 1]
+      // The operations of a log come in runs, and a key is 64 characters to make and to hash.
+      if (!before || !sameLog(before, operation)) key = logKey(operation)
       const answer = this.#append(topic, key, operation, nowMs)
       if (answer === 'full') full.add(key)
       return answer === 'gap' && full.has(key) ? 'full' : answer

@@ -358,7 +358,7 @@ export class Session implements SendingOwner, Disposable {
         prune: placement.prune,
       },
       live: message.type === 'live',
-      logKey: rowKey(author, logId),
+      logKey: table.find(author, logId)?.key ?? rowKey(author, logId),
       seq: header.seq,
       bytes,
       state: 'waiting',
