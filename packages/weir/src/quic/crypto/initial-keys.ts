@@ -29,7 +29,7 @@ function initialDirection(secret: Uint8Array, label: string): PacketKeys {
 /** The keys for secrets that TLS gave; they are copied. */
 export function levelKeys(secrets: LevelSecrets): LevelKeys {
   return {
-    read: packetKeys(secrets.suite, secrets.read),
+    read: packetKeys(secrets.suite, secrets.read, true),
     write: packetKeys(secrets.suite, secrets.write),
   }
 }

@@ -234,3 +234,23 @@ test('the limits are those of RFC 9001 section 6.6', () => {
   const limits = aeadLimits(CHACHA20_POLY1305)
   assert.deepEqual(limits, { sealedMax: Number.POSITIVE_INFINITY, forgedMax: 2 ** 36 })
 })
+
+test('keys of the next phase are the same whether they were derived ahead, and when', () => {
+  for (const suite of suites) {
+    const sealed = (keys: PacketKeys): string => {
+      const bytes = packet(Uint8Array.of(0x43, 1, 2, 3, 4), new Uint8Array(30).fill(5))
+      keys.seal(bytes, 0, 5, 35, 0x0102_0304, 4)
+      return toHex(bytes)
+    }
+    const plain = packetKeys(suite, secret)
+    const ahead = packetKeys(suite, secret, true)
+    const opened = packetKeys(suite, secret, true)
+    const bytes = Uint8Array.from(Buffer.from(sealed(plain), 'hex'))
+    assert.ok(read(opened, bytes, 1, 0x0102_0304).payload)
+    for (let phase = 0, all = [plain, ahead, opened]; phase < 3; phase++) {
+      const [first, ...others] = all.map(sealed)
+      for (const other of others) assert.equal(other, first)
+      all = all.map((keys) => keys.next())
+    }
+  }
+})

@@ -4,7 +4,10 @@
  * A packet is sealed and opened where it lies. A packet that is not authentic leaves its bytes as they were. After
  * `dispose` every use is an assertion: a zeroed key must never seal.
  *
- * Memory: one array of 76 or 108 bytes, and for AES a part in the ciphers of `header-mask`.
+ * The keys of the next phase are derived after a packet was opened, and not when one asks for them: who flips the key
+ * phase of a packet would see by the time that it takes whether it was this bit (RFC 9001 sections 6.3 and 9.5).
+ *
+ * Memory: one array of 76 or 108 bytes, to read 60 or 76 more, and for AES a part in the ciphers of `header-mask`.
  */
 import { assert } from '../../runtime/index.ts'
 import type { PacketKeys, Suite } from '../contract.ts'
@@ -32,12 +35,19 @@ export function aeadLimits(suite: Suite): AeadLimits {
   return suite === AES_128_GCM ? aesLimits : chachaLimits
 }
 
-/** Keys from a secret of TLS, which is copied. The secret of the next phase is derived from it. */
-export function packetKeys(suite: Suite, secret: Uint8Array): PacketKeys {
+/**
+ * Keys from a secret of TLS, which is copied. The secret of the next phase is derived from it.
+ *
+ * @param ahead with room for what the keys of the next phase need: for keys that open short packets.
+ */
+export function packetKeys(suite: Suite, secret: Uint8Array, ahead = false): PacketKeys {
   assert(secret.length === HASH_BYTES, 'a secret of TLS has 32 bytes')
   const headerKey = expandLabel(secret, 'quic hp', keyBytesOf(suite))
-  const keys = new NativePacketKeys(suite, secret, headerKey)
+  const phase = new Uint8Array(KEY_AT + keyBytesOf(suite))
+  derivePhase(suite, secret, phase, 0)
+  const keys = new NativePacketKeys(suite, phase, headerKey, ahead)
   headerKey.fill(0)
+  phase.fill(0)
   return keys
 }
 
@@ -54,17 +64,19 @@ class NativePacketKeys implements PacketKeys {
   readonly #material: Uint8Array
   readonly #headerKeyAt: number
   readonly #aesMask: AesHeaderMask | undefined
+  /** Whether the secret, IV and key of the next phase, which lie behind the header key, are there. */
+  #derived = false
   #disposed = false
 
-  constructor(suite: Suite, secret: Uint8Array, headerKey: Uint8Array) {
+  /** @param phase secret, IV and key of this phase; copied, as the header key is. */
+  constructor(suite: Suite, phase: Uint8Array, headerKey: Uint8Array, ahead: boolean) {
     const keyBytes = keyBytesOf(suite)
     this.suite = suite
     this.#headerKeyAt = KEY_AT + keyBytes
     this.#aesMask = suite === AES_128_GCM ? new AesHeaderMask() : undefined
-    const material = new Uint8Array(KEY_AT + 2 * keyBytes)
-    material.set(secret, SECRET_AT)
-    take(expandLabel(secret, 'quic iv', NONCE_BYTES), material, IV_AT)
-    take(expandLabel(secret, 'quic key', keyBytes), material, KEY_AT)
+    const size = KEY_AT + 2 * keyBytes
+    const material = new Uint8Array(ahead ? size + KEY_AT + keyBytes : size)
+    material.set(phase, 0)
     material.set(headerKey, this.#headerKeyAt)
     this.#material = material
   }
@@ -121,16 +133,25 @@ class NativePacketKeys implements PacketKeys {
       headerEnd,
       plainEnd,
     )
-    return authentic ? plainEnd : -1
+    if (!authentic) return -1
+    // Only keys of short packets have a next phase.
+    if (!this.#derived && (buffer[start]! & 0x80) === 0) this.#derive()
+    return plainEnd
   }
 
   next(): PacketKeys {
     assert(!this.#disposed, 'packet keys are used after dispose')
+    const { suite } = this
     const material = this.#material
-    const old = material.subarray(SECRET_AT, SECRET_AT + HASH_BYTES)
-    const secret = expandLabel(old, 'quic ku', HASH_BYTES)
-    const keys = new NativePacketKeys(this.suite, secret, material.subarray(this.#headerKeyAt))
-    secret.fill(0)
+    const headerKey = material.subarray(this.#headerKeyAt, this.#aheadAt)
+    this.#derive()
+    if (this.#derived) {
+      return new NativePacketKeys(suite, material.subarray(this.#aheadAt), headerKey, true)
+    }
+    const phase = new Uint8Array(this.#headerKeyAt)
+    deriveNextPhase(suite, material, phase, 0)
+    const keys = new NativePacketKeys(suite, phase, headerKey, false)
+    phase.fill(0)
     return keys
   }
 
@@ -139,6 +160,18 @@ class NativePacketKeys implements PacketKeys {
     this.#disposed = true
     this.#aesMask?.[Symbol.dispose]()
     this.#material.fill(0)
+  }
+
+  get #aheadAt(): number {
+    return 2 * this.#headerKeyAt - KEY_AT
+  }
+
+  /** Does nothing when it was done, or when these keys have no room for it. */
+  #derive(): void {
+    const material = this.#material
+    if (this.#derived || this.#aheadAt === material.length) return
+    this.#derived = true
+    deriveNextPhase(this.suite, material, material, this.#aheadAt)
   }
 
   #mask(bytes: Uint8Array, offset: number): Uint8Array {
@@ -161,6 +194,20 @@ class NativePacketKeys implements PacketKeys {
       nonce[at] = material[IV_AT + at]! ^ (packetNumber >>> (8 * (11 - at)))
     }
   }
+}
+
+/** Writes a secret, and the IV and the key that are derived from it. */
+function derivePhase(suite: Suite, secret: Uint8Array, target: Uint8Array, at: number): void {
+  target.set(secret, at + SECRET_AT)
+  take(expandLabel(secret, 'quic iv', NONCE_BYTES), target, at + IV_AT)
+  take(expandLabel(secret, 'quic key', keyBytesOf(suite)), target, at + KEY_AT)
+}
+
+function deriveNextPhase(suite: Suite, material: Uint8Array, target: Uint8Array, at: number): void {
+  const old = material.subarray(SECRET_AT, SECRET_AT + HASH_BYTES)
+  const secret = expandLabel(old, 'quic ku', HASH_BYTES)
+  derivePhase(suite, secret, target, at)
+  secret.fill(0)
 }
 
 /** Moves a derived key to its place; where it came from is zeroed. */
