@@ -317,7 +317,10 @@ export class Controller implements AsyncDisposable {
       clock: scope.clock,
     })
     scope.every('memory sample', SAMPLE_MS, () => memory.sample())
-    const collector = new IdleCollector({ busy: () => this.#replication.wasBusy() })
+    const collector = new IdleCollector({
+      busy: () => this.#replication.wasBusy(),
+      tidy: () => this.#replication.shortenLog(),
+    })
     scope.every('idle collection', SAMPLE_MS, () => collector.step())
     this.#status = await StatusServer.open({
       scope,

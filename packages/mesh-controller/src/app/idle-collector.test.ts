@@ -2,33 +2,56 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { IdleCollector } from './idle-collector.ts'
 
-test('garbage is collected once after a quiet while, and again only when memory has grown', () => {
-  const MIB = 2 ** 20
-  let busy = true
-  let used = 40 * MIB
-  let collections = 0
+const MIB = 2 ** 20
+
+/** A process whose memory the test sets. */
+function fake() {
+  const state = { busy: true, used: 40 * MIB, collections: 0, tidied: 0 }
   const collector = new IdleCollector({
-    busy: () => busy,
-    used: () => used,
+    busy: () => state.busy,
+    tidy: () => void state.tidied++,
+    used: () => state.used,
     collect: () => {
-      collections++
-      used = 30 * MIB
+      state.collections++
+      state.used = 30 * MIB
     },
   })
   const steps = (count: number) => {
     for (let step = 0; step < count; step++) collector.step()
-    return collections
+    return state.collections
   }
+  return { state, collector, steps }
+}
+
+test('memory is given back once after a quiet while, and again only when it has grown', () => {
+  const { state, steps } = fake()
   assert.equal(steps(10), 0)
-  busy = false
-  assert.equal(steps(2), 0)
+  state.busy = false
+  assert.equal(steps(3), 0)
   assert.equal(steps(1), 1)
   assert.equal(steps(100), 1)
-  used = 35 * MIB
+  state.used = 32 * MIB
   assert.equal(steps(100), 1)
-  used = 37 * MIB
+  state.used = 33 * MIB
   assert.equal(steps(100), 2)
-  used = 60 * MIB
-  busy = true
+  state.used = 60 * MIB
+  state.busy = true
   assert.equal(steps(100), 2)
+})
+
+test('each quiet while is used once to tidy, and what that makes busy is waited for', () => {
+  const { state, collector, steps } = fake()
+  state.busy = false
+  steps(1)
+  assert.equal(state.tidied, 0)
+  steps(1)
+  assert.equal(state.tidied, 1)
+  state.busy = true
+  collector.step()
+  state.busy = false
+  assert.equal(steps(3), 0, 'the tidying took two steps away from the quiet')
+  assert.equal(steps(1), 1)
+  assert.equal(state.tidied, 2)
+  steps(100)
+  assert.equal(state.tidied, 2)
 })

@@ -1,21 +1,28 @@
 /**
- * Collects garbage when there is nothing to do. V8 keeps what it has until its own limit asks for a collection, so after
- * a burst the process would look as large as at its peak for hours. One full collection after a quiet while, and only
- * when memory has grown since the last one, costs a pause of a few ten milliseconds at a moment when nobody waits.
+ * Makes the process small again when there is nothing to do. V8 keeps what it has until its own limit asks for a
+ * collection, and the own log keeps what was superseded until it has grown for long; so after a burst the process would
+ * look as large as at its peak for hours.
+ *
+ * After a quiet while the log is made short, which is work of its own, and after another one memory is given back: at
+ * a moment when nobody waits, and only when it has grown since the last time, because it costs a pause of 30 to 150 ms.
  */
-import { forceCollection } from 'weir-mesh/bounds'
+import { giveMemoryBack } from 'weir-mesh/bounds'
 
 export interface IdleCollectorOptions {
   /** Whether something is under way. */
   readonly busy: () => boolean
+  /** Drops what is kept for no use; it may become busy with that. */
+  readonly tidy: () => void
   /** Replaces the reading, for tests: heap and what is outside of it, in bytes. */
   readonly used?: () => number
   /** Replaces the collection, for tests. */
   readonly collect?: () => void
 }
 
-const QUIET_STEPS = 3
-const GROWN_BYTES = 6 * 1024 * 1024
+const TIDY_STEPS = 2
+const COLLECT_STEPS = 4
+/** More than the young generation, which grows and shrinks by itself. */
+const GROWN_BYTES = 3 * 1024 * 1024
 
 export class IdleCollector {
   readonly #options: IdleCollectorOptions
@@ -29,13 +36,13 @@ export class IdleCollector {
   /** Called about once a second. */
   step(): void {
     this.#quiet = this.#options.busy() ? 0 : this.#quiet + 1
-    if (this.#quiet < QUIET_STEPS) return
+    if (this.#quiet === TIDY_STEPS) this.#options.tidy()
+    if (this.#quiet < COLLECT_STEPS) return
     const used = this.#options.used ?? readUsed
     if (used() < this.#after + GROWN_BYTES) return
-    const collect = this.#options.collect ?? forceCollection
+    const collect = this.#options.collect ?? giveMemoryBack
     collect()
     this.#after = used()
-    this.#quiet = 0
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DirectMesh } from '../../testing/direct-mesh.ts'
+import { DirectMesh, type DirectZone } from '../../testing/direct-mesh.ts'
 import { openCluster, until, WIDGETS, widget } from '../api-server/testing.ts'
 import { isKubeError, type KubeClient, type KubeObject } from '../kube/index.ts'
 import { OWNER_ZONE_LABEL } from './markers.ts'
@@ -217,6 +217,34 @@ for (const storeBytesMax of [3 * 1024 * 1024, 1024 * 1024]) {
     }
   })
 }
+
+test('at a quiet moment a log of which half is superseded is made short in every zone, and a lively one is left', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones as [DirectZone, DirectZone]
+    const { client } = a.cluster
+    const kept = () =>
+      mesh.zones.map(
+        ({ ledger }) => [...ledger.rows()].find(({ term }) => term.name === 'store.bytes')!.bytes,
+      )
+    const text = 'x'.repeat(20_000)
+    await client.create(WIDGETS, widget('w1', { note: text }))
+    for (let at = 0; at < 20; at++)
+      await client.create(WIDGETS, widget(`gone-${at}`, { note: text }))
+    await eventually('created', async () => (await find(b.cluster.client, 'gone-19')) !== undefined)
+    a.replication.shortenLog()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    assert.equal(a.replication.status.snapshots, 1)
+    for (let at = 0; at < 20; at++) await client.delete(WIDGETS, 'default', `gone-${at}`)
+    await eventually('deleted', async () => (await find(b.cluster.client, 'gone-19')) === undefined)
+    assert.ok(kept().every((bytes) => bytes > 400_000))
+    a.replication.shortenLog()
+    await eventually('made short', async () => a.replication.status.snapshots === 2)
+    assert.ok(kept().every((bytes) => bytes < 100_000))
+    a.replication.shortenLog()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    assert.equal(a.replication.status.snapshots, 2)
+    assert.notEqual(await find(b.cluster.client, 'w1'), undefined)
+  }))
 
 test('an apply queue, a watch and an own log that stall are named by their heartbeats', async () => {
   const never = () => new Promise<void>(() => {})

@@ -95,10 +95,11 @@ export interface ZoneStatus {
   readonly sequence: number
 }
 
-/** Log bytes that may be spent beyond the live content before a snapshot makes the log short again. */
+/** Log bytes that may be spent beyond the live content before a snapshot makes the log short again; less at rest. */
 const SLACK_BYTES = 2 * 1024 * 1024
 const SLACK_SHARE = 0.5
 const FULL_SHARE = 0.9
+const IDLE_SLACK_BYTES = 256 * 1024
 const HEARTBEAT_MS = 8_000
 const START_RETRY_MS = 500
 const FAILED: Outcome = Object.freeze({ type: 'failed' })
@@ -236,6 +237,12 @@ export class Replication implements AsyncDisposable {
     const handled = this.#handled
     this.#handled = 0
     return handled > 0 || this.#machine.pending > 0 || this.#ownLog.queued > 0
+  }
+
+  /** For a quiet moment: until a snapshot every zone keeps what was superseded, so one is due when that is half the log. */
+  shortenLog(): void {
+    const { liveBytes } = this.#machine.outgoing
+    this.#limitLog(liveBytes + Math.max(liveBytes, IDLE_SLACK_BYTES))
   }
 
   get status() {
@@ -392,14 +399,17 @@ export class Replication implements AsyncDisposable {
 
   /** Asks for a snapshot when the log has grown past what it has to hold, or nears what the store has for it. */
   #compact(): void {
-    if (this.#snapshotter.running) return
     const { liveBytes } = this.#machine.outgoing
     const near = Math.max(
       this.#options.limits.logBytesMax * FULL_SHARE - liveBytes,
       SLACK_BYTES / 2,
     )
-    const slack = Math.min(liveBytes * SLACK_SHARE + SLACK_BYTES, near)
-    if (this.#ownLog.bytesSinceSnapshot > liveBytes + slack) this.#snapshotter.request()
+    this.#limitLog(liveBytes + Math.min(liveBytes * SLACK_SHARE + SLACK_BYTES, near))
+  }
+
+  #limitLog(bytesMax: number): void {
+    if (this.#snapshotter.running || this.#ownLog.bytesSinceSnapshot <= bytesMax) return
+    this.#snapshotter.request()
   }
 
   #watched(resource: string, namespace: string): WatchedResource | undefined {

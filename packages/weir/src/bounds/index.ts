@@ -39,6 +39,7 @@ export {
 export { nextLevel, Pressure, type PressureCause, type PressureListener } from './pressure.ts'
 export {
   forceCollection,
+  giveMemoryBack,
   ProcessMemory,
   type ProcessMemoryOptions,
   type ProcessReadings,

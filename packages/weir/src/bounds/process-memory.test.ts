@@ -3,6 +3,7 @@ import test from 'node:test'
 import { ManualClock } from '../runtime/index.ts'
 import {
   forceCollection,
+  giveMemoryBack,
   Pressure,
   ProcessMemory,
   type ProcessReadings,
@@ -145,4 +146,19 @@ test('the working set is that of the cgroup which limits us, else the resident s
   const rss = readProcess(smaller, read).workingSetBytes
   assert.notEqual(rss, 400_000_000, 'a group with more room may hold other processes')
   assert.ok(rss > 10 * 2 ** 20)
+})
+
+test('what is given back leaves no pages that are nearly empty, unlike a plain collection', () => {
+  const heapBytes = () => process.memoryUsage().heapTotal
+  giveMemoryBack()
+  const before = heapBytes()
+  let all: object[] = []
+  for (let at = 0; at < 200_000; at++) all.push({ at, list: [at] })
+  forceCollection()
+  // Each page keeps a few objects, so that none of them is empty by itself.
+  const kept = all.filter((_, at) => at % 100 === 0)
+  all = []
+  giveMemoryBack()
+  assert.ok(heapBytes() - before < 2 * 2 ** 20)
+  assert.equal(kept.length, 2_000)
 })

@@ -79,7 +79,7 @@ test('a parent that gives the flags gives the allocator too, unless the environm
   assert.deepEqual(flagsGiven({ HOME: '/home/a', MALLOC_ARENA_MAX: '2' }), {
     HOME: '/home/a',
     MALLOC_ARENA_MAX: '2',
-    MALLOC_MMAP_THRESHOLD_: '49152',
+    MALLOC_MMAP_THRESHOLD_: '8192',
     MALLOC_TRIM_THRESHOLD_: '131072',
     WEIR_FLAGS: 'given',
   })
