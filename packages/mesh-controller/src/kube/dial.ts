@@ -26,8 +26,8 @@ export interface TlsOptions {
   readonly session: Buffer | undefined
 }
 
-// What a read of a TCP socket hands over at most; of a TLS socket it is a record of 16 KiB.
-const READ_BYTES = 64 * 1024
+// As much as a TLS record brings; a socket of plain TCP is read in such pieces too.
+const READ_BYTES = 16 * 1024
 const PROBE_MS = 3_000
 const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES)
 

@@ -10,6 +10,7 @@ import type { ClusterConfig } from './cluster-config.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { DEFAULT_KUBE_LIMITS, kubeTerms } from './memory.ts'
 import { ObjectCache } from './object-cache.ts'
+import { StreamedBody } from './streamed-body.ts'
 import { Transport } from './transport.ts'
 
 const OBJECTS = 4_096
@@ -54,8 +55,12 @@ function fillStream(account: Account): unknown {
   account.require(0, 1)
   const held = new HeldBytes(account)
   held.append(Buffer.alloc(account.term.payloadBytesMax, 1))
-  // What node:http reads ahead: one chunk of its high-water mark.
-  return [held, Buffer.alloc(64 * 1024, 1)]
+  // The body has read ahead what the system hands over at once, and the reader has the chunk before it.
+  const body = new StreamedBody(200, { resume() {}, destroy() {} })
+  const taken = body.next()
+  const record = Buffer.alloc(16 * 1024, 1)
+  for (let records = 0; records < 5; records++) body.push(record)
+  return [held, body, taken]
 }
 
 interface Cluster {
@@ -144,5 +149,5 @@ export const costs: readonly CostCase[] = Object.freeze([
   { term: terms.cache, fill: fillCache },
   { term: terms.streams, fill: fillStream },
   { term: terms.responses, fill: fillResponses, beside: besideResponses, instances: 48 },
-  { term: terms.sockets, fill: fillSockets, instances: 4 },
+  { term: terms.sockets, fill: fillSockets, instances: 12, warmUps: 4 },
 ])

@@ -2,9 +2,12 @@
  * The body of a list or watch on its way to a reader that may be slow: while the reader has a chunk to take, the
  * connection is not read.
  *
- * Memory: what had come when the reading stopped, at most what the system hands over at once (64 KiB), which the term
- * of the stream plans.
+ * Memory: the chunk that the reader has, and what came before the reading stopped, at most what the system hands over
+ * at once (64 KiB); the term of the stream plans both.
  */
+
+const CHUNK_BYTES_FIRST = 4096
+const NOTHING = Buffer.alloc(0)
 
 /** The connection that a body comes from. */
 export interface BodySource {
@@ -16,6 +19,8 @@ export interface BodySource {
 export class StreamedBody {
   readonly status: number
   #source: BodySource | undefined
+  /** What the reader has, one buffer for all chunks. */
+  #chunk = NOTHING
   #pending: Buffer | undefined
   #ended = false
   #error: Error | undefined
@@ -33,7 +38,8 @@ export class StreamedBody {
   }
 
   /**
-   * The next chunk, a copy that stays; undefined at the end. What came before the connection broke comes first.
+   * The next chunk, valid until this is called again; undefined at the end. What came before the connection broke
+   * comes first.
    *
    * @throws what broke the body.
    */
@@ -62,9 +68,17 @@ export class StreamedBody {
 
   /** A part has come; it is copied. */
   push(bytes: Buffer): void {
-    const chunk = Buffer.from(bytes)
-    if (this.#resolve) this.#settled()?.(chunk)
-    else this.#pending = this.#pending ? Buffer.concat([this.#pending, chunk]) : chunk
+    if (!this.#resolve) {
+      this.#pending = joined(this.#pending, bytes)
+      return
+    }
+    if (bytes.length > this.#chunk.length) {
+      let size = CHUNK_BYTES_FIRST
+      while (size < bytes.length) size *= 2
+      this.#chunk = Buffer.allocUnsafeSlow(size)
+    }
+    bytes.copy(this.#chunk)
+    this.#settled()?.(this.#chunk.subarray(0, bytes.length))
   }
 
   /** All has come. */
@@ -90,4 +104,13 @@ export class StreamedBody {
     this.#reject = undefined
     return resolve
   }
+}
+
+/** Not from the shared slabs of `Buffer`, which a few bytes would keep alive. */
+function joined(before: Buffer | undefined, bytes: Buffer): Buffer {
+  const length = before?.length ?? 0
+  const all = Buffer.allocUnsafeSlow(length + bytes.length)
+  before?.copy(all)
+  bytes.copy(all, length)
+  return all
 }
