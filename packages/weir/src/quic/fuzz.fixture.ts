@@ -8,8 +8,10 @@ import { Ledger, planMemory } from '../bounds/index.ts'
 import { instant, type Random, seededRandom, systemClock } from '../runtime/index.ts'
 import { transportLimits } from '../transport/index.ts'
 import { type Candidate, EndpointMachine } from './endpoint/endpoint-machine.ts'
+import { mutatedScript } from './fuzz-script.fixture.ts'
 import { quicLimits, quicTerms } from './memory.ts'
 import { decodeParameters } from './packet/parameters.ts'
+import { SealedPair } from './sealed-fuzz.fixture.ts'
 import { World } from './simulation.fixture.ts'
 import { toySecurity } from './toy-tls.fixture.ts'
 
@@ -20,7 +22,8 @@ export interface FuzzInput {
   readonly bytes: Uint8Array
 }
 
-export type TargetName = 'datagram' | 'frames' | 'parameters'
+/** The last two are a client and a server whose peer means ill and holds the keys. */
+export type TargetName = 'datagram' | 'frames' | 'parameters' | 'client' | 'server'
 
 export interface FuzzTarget extends Disposable {
   run(bytes: Uint8Array): void
@@ -102,10 +105,24 @@ class Parameters implements FuzzTarget {
 
 export function openTarget(name: TargetName): FuzzTarget {
   if (name === 'datagram') return new Datagrams()
-  return name === 'frames' ? new Frames() : new Parameters()
+  if (name === 'frames') return new Frames()
+  return name === 'parameters' ? new Parameters() : new SealedPair(name)
 }
 
-export const TARGETS: readonly TargetName[] = Object.freeze(['datagram', 'frames', 'parameters'])
+export const TARGETS: readonly TargetName[] = Object.freeze([
+  ...(['datagram', 'frames', 'parameters', 'client', 'server'] as const),
+])
+
+/** Another input for a target near one of its inputs. */
+export function near(
+  name: TargetName,
+  bytes: Uint8Array,
+  other: Uint8Array,
+  random: Random,
+): Uint8Array {
+  const scripted = name === 'client' || name === 'server'
+  return scripted ? mutatedScript(bytes, other, random) : mutated(bytes, other, random)
+}
 
 function connected(): World {
   const faults = { lost: 0, doubled: 0, damaged: 0, delayUs: 500, jitterUs: 0 }
@@ -119,7 +136,7 @@ function connected(): World {
 const SPECIAL = [0, 1, 4, 8, 0x1a, 0x30, 0x3f, 0x40, 0x7f, 0x80, 0xbf, 0xc0, 0xff]
 
 /** Another input near this one. */
-export function mutated(bytes: Uint8Array, other: Uint8Array, random: Random): Uint8Array {
+function mutated(bytes: Uint8Array, other: Uint8Array, random: Random): Uint8Array {
   let next = Uint8Array.from(bytes)
   for (let change = 0; change <= random.below(4); change++) {
     const at = random.below(Math.max(next.length, 1))
