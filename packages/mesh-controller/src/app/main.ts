@@ -10,8 +10,6 @@ import { formatBytes, formatPlan, type Plan } from 'weir-mesh/bounds'
 import { launch, launched, UntilEnd } from 'weir-mesh/cli'
 import { createLogger, describeError, isWeirError, type Logger, onAbort } from 'weir-mesh/runtime'
 import { type Config, readConfig } from './config.ts'
-import { Controller } from './controller.ts'
-import { runHooks } from './hooks.ts'
 import { planController } from './limits.ts'
 
 const USAGE = `Usage: weir-mesh-controller --config FILE [options]
@@ -117,7 +115,12 @@ async function prepare(values: Values, command: string): Promise<Config | number
 }
 
 async function run(config: Config, log: Logger, exitWithStdin: boolean): Promise<number> {
-  const planned = await planController(config)
+  // Only here: the process that reads the config and gives way would load it for nothing.
+  const [{ Controller }, { runHooks }, planned] = await Promise.all([
+    import('./controller.ts'),
+    import('./hooks.ts'),
+    planController(config),
+  ])
   using end = new UntilEnd()
   if (exitWithStdin) end.withStandardInput()
   await using controller = await Controller.open({ config, planned, log })

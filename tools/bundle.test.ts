@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { type BundleOptions, bundle } from './bundle.ts'
+
+/** What a compiler might have written: `b` uses `a`, lazily `b/late`, a package that stays and one that is taken in. */
+const PACKAGE = Object.freeze({
+  'package.json': '{ "type": "module", "version": "1.2.3" }',
+  'bin/launch.js': `export const launch = 'launch'`,
+  'dist/a/index.js': `export { A } from './one.js'\nexport { unused } from './two.js'`,
+  'dist/a/index.d.ts': 'export declare class A {}',
+  'dist/a/one.js': `import { two } from './two.js'\nexport class A { two = two }`,
+  'dist/a/two.js': `export const two = 2\nexport const unused = 3`,
+  'dist/b/main.js': `
+    import { readFileSync } from 'node:fs'
+    import { A } from '../a/index.js'
+    import { Stays } from 'stays'
+    import { launch } from '../../bin/launch.js'
+    const { late } = await import('./late.js')
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url)))
+    console.log(JSON.stringify([new A().two, A.name, Stays.name, launch, await late(), version]))`,
+  'dist/b/late.js': `
+    import { A } from '../a/index.js'
+    import { Stays } from 'stays'
+    export const late = async () => [A.name, new Stays().own, (await import('taken')).default]`,
+  'node_modules/stays/package.json': '{ "type": "module", "exports": "./index.js" }',
+  'node_modules/stays/index.js': 'export class Stays { own = true }',
+  'node_modules/taken/package.json':
+    '{ "version": "4.5.6", "exports": { "node": "./node.cjs", "default": "./index.mjs" } }',
+  'node_modules/taken/node.cjs': `module.exports = require('process').pid`,
+  'node_modules/taken/index.mjs': `export { default } from './part.mjs'`,
+  'node_modules/taken/part.mjs': `export default 'taken'`,
+  'node_modules/taken/LICENSE': 'Do as you like.',
+})
+const ANSWER = [2, 'A', 'Stays', 'launch', ['A', true, 'taken'], '1.2.3']
+const ENTRIES = ['a/index', 'b/main'] as const
+
+function packageOf(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-bundle-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  for (const [path, text] of Object.entries(PACKAGE)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), text)
+  }
+  return folder
+}
+
+const filesOf = (folder: string) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => /\.\w+$/.test(name))
+
+function run(folder: string): unknown {
+  const child = spawnSync(process.execPath, [join(folder, 'dist/b/main.js')], { encoding: 'utf8' })
+  assert.equal(child.stderr, '')
+  return JSON.parse(child.stdout)
+}
+
+for (const together of ['folder', 'package'] as const) {
+  const options = (folder: string): BundleOptions => ({
+    folder,
+    together,
+    entries: ENTRIES,
+    takenIn: ['taken'],
+  })
+
+  test(`what is joined by ${together} does the same as before`, async (t) => {
+    const folder = packageOf(t)
+    await bundle(options(folder))
+    rmSync(join(folder, 'node_modules/taken'), { recursive: true })
+    assert.deepEqual(run(folder), ANSWER)
+    assert.ok(!existsSync(join(folder, 'dist.draft')))
+  })
+
+  test(`joined by ${together}, declarations stay and only scripts that something needs are left`, async (t) => {
+    const folder = packageOf(t)
+    await bundle(options(folder))
+    const files = filesOf(join(folder, 'dist'))
+    assert.ok(files.includes('a/index.d.ts'))
+    for (const gone of ['a/one.js', 'a/two.js', 'b/late.js']) assert.ok(!files.includes(gone), gone)
+    const scripts = files.filter((name) => name.endsWith('.js'))
+    const texts = scripts.map((name) => readFileSync(join(folder, 'dist', name), 'utf8'))
+    assert.equal(
+      texts.filter((text) => /class A\b|A = class/.test(text)).length,
+      1,
+      'a class is there once',
+    )
+    assert.ok(
+      texts.some((text) => text.includes('from "stays"')),
+      'a package of ours is taken in',
+    )
+  })
+
+  test(`joined by ${together}, what is imported lazily is in a file of its own`, async (t) => {
+    const folder = packageOf(t)
+    await bundle(options(folder))
+    const text = readFileSync(join(folder, 'dist/b/main.js'), 'utf8')
+    assert.match(text, /import\("[./\w]*late-\w+\.js"\)/)
+    assert.doesNotMatch(text, /own = true|'taken'/)
+  })
+}
+
+test('the licence of what is taken in comes along', async (t) => {
+  const folder = packageOf(t)
+  await bundle({ folder, together: 'package', entries: ENTRIES, takenIn: ['taken'] })
+  const text = readFileSync(join(folder, 'dist/THIRD-PARTY-LICENSES.txt'), 'utf8')
+  assert.equal(text, 'taken 4.5.6\n\nDo as you like.\n')
+})
+
+test('without a licence nothing is taken in, and what was compiled is left as it was', async (t) => {
+  const folder = packageOf(t)
+  rmSync(join(folder, 'node_modules/taken/LICENSE'))
+  const before = filesOf(folder)
+  const texts = before.map((name) => readFileSync(join(folder, name), 'utf8'))
+  const joined = bundle({ folder, together: 'package', entries: ENTRIES, takenIn: ['taken'] })
+  await assert.rejects(joined, /taken has no licence/)
+  assert.deepEqual(filesOf(folder), before)
+  assert.deepEqual(
+    before.map((name) => readFileSync(join(folder, name), 'utf8')),
+    texts,
+  )
+})
