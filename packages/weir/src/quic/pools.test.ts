@@ -142,6 +142,19 @@ test('N+1 quic.crypto: handshake bytes far ahead are not taken without room for 
   }
 })
 
+test('handshake bytes that are in order are taken without any room, whatever waits behind them', () => {
+  const world = connected({ limits: EMPTY, security: holding(0) })
+  const before = world.b.machine.stats.taken
+  for (let at = 100; at < 104; at++) {
+    world.forge(world.b, cryptoFrame(2 * at, Uint8Array.of(1)))
+  }
+  world.forge(world.b, cryptoFrame(0, new Uint8Array(1_100)))
+  world.forge(world.b, cryptoFrame(1_100, new Uint8Array(1_000)))
+  assert.equal(world.b.machine.stats.taken - before, 6)
+  assert.equal(world.b.end, undefined)
+  world.close()
+})
+
 test('N+1 quic.crypto: a message in pieces that cannot be charged ends the connection with CRYPTO_BUFFER_EXCEEDED', () => {
   for (const [limits, held, ends] of [
     [EMPTY, 400, false],

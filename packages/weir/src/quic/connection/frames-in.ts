@@ -62,21 +62,17 @@ export class FramesIn implements FrameSink, RefSink {
     if (end - cryptoIn.read > CRYPTO_WINDOW_BYTES) {
       return violation(ErrorCode.cryptoBuffer, 'too many handshake bytes out of order')
     }
-    // In order, as nearly always: nothing waits, and nothing of it is held here.
-    if (cryptoIn.empty && offset <= cryptoIn.read) {
-      const skip = cryptoIn.read - offset
-      cryptoIn.pass(bytes.length - skip)
-      return this.#handshake(level, bytes.subarray(skip))
+    if (offset > cryptoIn.read) {
+      return cryptoIn.add(offset, bytes, 0, bytes.length) ? undefined : NOT_TAKEN
     }
-    if (!cryptoIn.add(offset, bytes, 0, bytes.length)) return NOT_TAKEN
-    for (
-      let part = cryptoIn.take(CRYPTO_WINDOW_BYTES);
-      part;
-      part = cryptoIn.take(CRYPTO_WINDOW_BYTES)
-    ) {
+    // What is in order needs no room here, and then perhaps something that waited is.
+    let part: Uint8Array | undefined = bytes.subarray(cryptoIn.read - offset)
+    cryptoIn.pass(part.length)
+    while (part) {
       const fault = this.#handshake(level, part)
       // The keys of the space may have gone with it.
       if (fault || this.#state.ending || this.space.dropped) return fault
+      part = cryptoIn.take(CRYPTO_WINDOW_BYTES)
     }
     return undefined
   }

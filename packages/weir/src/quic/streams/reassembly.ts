@@ -58,15 +58,12 @@ export class Reassembly {
     return true
   }
 
-  /** Counts bytes as read that never went through here: they were next and nothing was held. */
+  /** Counts bytes as read that were next and need not go through here; what is held of them goes. */
   pass(length: number): void {
     this.#read += length
     if (this.#read > this.#highest) this.#highest = this.#read
+    this.#ranges.removeBelow(this.#read)
     this.#ring.advance(this.#read, this.#highest)
-  }
-
-  get empty(): boolean {
-    return this.#ranges.count === 0
   }
 
   /** Up to `bytesMax` bytes, in memory of their own; undefined when none are there. */
