@@ -30,7 +30,8 @@ const majorNames = [
 
 export class CborReader {
   readonly #bytes: Uint8Array
-  readonly #view: DataView
+  /** Made for the first float or large integer: most headers have none, and making one costs as much as ten heads. */
+  #lazyView: DataView | undefined
   readonly #end: number
   readonly #limits: CborLimits
   #offset: number
@@ -42,7 +43,6 @@ export class CborReader {
       throw overLimit('bytes of a CBOR value', limits.bytesMax, 0, end - start)
     }
     this.#bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#offset = start
     this.#end = end
     this.#limits = limits
@@ -346,22 +346,35 @@ export class CborReader {
       value = this.#bytes[this.#take(1, 'a head')]!
       if (value >= 24) return value
     } else if (short === 25) {
-      value = this.#view.getUint16(this.#take(2, 'a head'))
+      const start = this.#take(2, 'a head')
+      value = (this.#bytes[start]! << 8) | this.#bytes[start + 1]!
       if (value > 0xff) return value
     } else if (short === 26) {
-      value = this.#view.getUint32(this.#take(4, 'a head'))
+      value = this.#u32(this.#take(4, 'a head'))
       if (value > 0xffff) return value
     } else if (short === 27) {
       const start = this.#take(8, 'a head')
-      const high = this.#view.getUint32(start)
+      const high = this.#u32(start)
       if (high > 0x1fffff) return this.#view.getBigUint64(start)
-      if (high > 0) return high * 0x100000000 + this.#view.getUint32(start + 4)
+      if (high > 0) return high * 0x100000000 + this.#u32(start + 4)
     } else if (short === 31) {
       throw notCanonical(at, 'an indefinite length')
     } else {
       throw malformed(at, 'this first byte has no meaning')
     }
     throw notCanonical(at, 'an integer or length is longer than needed')
+  }
+
+  #u32(at: number): number {
+    const bytes = this.#bytes
+    const low = (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+    return bytes[at]! * 0x1000000 + low
+  }
+
+  get #view(): DataView {
+    const { buffer, byteOffset, byteLength } = this.#bytes
+    this.#lazyView ??= new DataView(buffer, byteOffset, byteLength)
+    return this.#lazyView
   }
 
   #item(): void {

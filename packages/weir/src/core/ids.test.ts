@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { compareBytes, equalBytes } from '../codec/index.ts'
-import { idHex, idKey, keyBytes, nodeIdFromHex, shortId, topicId } from './index.ts'
+import { idHex, idKey, isKeyOf, keyBytes, nodeIdFromHex, shortId, topicId } from './index.ts'
 
 const id = fc.uint8Array({ minLength: 32, maxLength: 32 })
 
@@ -12,6 +12,9 @@ test('a map key stands for exactly one id, and orders as ids do', () => {
       assert.deepEqual(keyBytes(idKey(left)), left)
       assert.equal(idKey(left).length, 32)
       assert.equal(idKey(left) === idKey(right), equalBytes(left, right))
+      assert.equal(isKeyOf(idKey(left), right), equalBytes(left, right))
+      assert.equal(isKeyOf(idKey(left), left.slice()), true)
+      assert.equal(isKeyOf(idKey(left), left.subarray(1)), false)
       const order = idKey(left) < idKey(right) ? -1 : 1
       if (!equalBytes(left, right)) assert.equal(Math.sign(compareBytes(left, right)), order)
     }),

@@ -84,6 +84,13 @@ export function idKey(id: Uint8Array): string {
   )
 }
 
+/** Whether `key` is the key of `id`, without making one. */
+export function isKeyOf(key: string, id: Uint8Array): boolean {
+  if (key.length !== id.length) return false
+  for (let at = 0; at < id.length; at++) if (key.charCodeAt(at) !== id[at]) return false
+  return true
+}
+
 /** The bytes of a key made by `idKey`. */
 export function keyBytes(key: string): Uint8Array {
   return copyBytes(Buffer.from(key, 'latin1'))

@@ -17,6 +17,7 @@ export {
   ID_BYTES,
   idHex,
   idKey,
+  isKeyOf,
   keyBytes,
   type LogId,
   logId,

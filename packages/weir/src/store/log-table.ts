@@ -6,7 +6,7 @@
  * is open while it is among the logs.
  */
 import { type Account, BoundedMap, type Exit, type Ledger, limitError } from '../bounds/index.ts'
-import { idKey } from '../core/index.ts'
+import { isKeyOf } from '../core/index.ts'
 import { assert } from '../runtime/index.ts'
 import { type LogRecord, logKey } from './log-record.ts'
 import type { LogName, StoredOperation } from './log-store.ts'
@@ -73,7 +73,7 @@ export class LogTable implements Disposable {
     return judge(
       {
         height: record.height,
-        isHead: (id) => idKey(id) === record.head,
+        isHead: (id) => isKeyOf(record.head, id),
         hasAt: (seq, id) => record.segments?.hasAt(seq, id),
       },
       operation,
