@@ -6,14 +6,14 @@ const MIB = 2 ** 20
 
 /** A process whose memory the test sets. */
 function fake() {
-  const state = { busy: true, used: 40 * MIB, collections: 0, tidied: 0 }
+  const state = { busy: true, used: 40 * MIB, live: 20 * MIB, collections: 0, tidied: 0 }
   const collector = new IdleCollector({
     busy: () => state.busy,
     tidy: () => void state.tidied++,
     used: () => state.used,
     collect: () => {
       state.collections++
-      state.used = 30 * MIB
+      state.used = state.live
     },
   })
   const steps = (count: number) => {
@@ -30,13 +30,18 @@ test('memory is given back once after a quiet while, and again only when it has 
   assert.equal(steps(3), 0)
   assert.equal(steps(1), 1)
   assert.equal(steps(100), 1)
-  state.used = 32 * MIB
+  state.used = 22 * MIB
   assert.equal(steps(100), 1)
-  state.used = 33 * MIB
+  state.used = 23 * MIB
+  state.live = 80 * MIB
   assert.equal(steps(100), 2)
-  state.used = 60 * MIB
+  state.used = 89 * MIB
+  assert.equal(steps(100), 2, 'an eighth of what lives is not worth the pause')
+  state.used = 90 * MIB
+  assert.equal(steps(100), 3)
+  state.used = 200 * MIB
   state.busy = true
-  assert.equal(steps(100), 2)
+  assert.equal(steps(100), 3)
 })
 
 test('each quiet while is used once to tidy, and what that makes busy is waited for', () => {
