@@ -7,7 +7,8 @@
  *
  * Builds the Rust peer with cargo and runs the tests against it, those of sync over the binding and those of Weir's own
  * QUIC; runs what takes long with the binding for Node, and QUIC with the OpenSSL that Node 26 contains; installs the
- * official Kubernetes client into a folder of its own, outside the workspace, and runs the tests against that.
+ * official Kubernetes client into a folder of its own, outside the workspace, and runs the tests against that; and runs the
+ * controller against upstream API servers, where they were built.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -16,7 +17,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runCommand } from '../tools/children.ts'
 import { ROOT } from '../tools/files.ts'
-import { run as runKubernetes } from './kubernetes/run.ts'
+import { run as runKubernetes, runWithApiserver } from './kubernetes/run.ts'
 import { opensslMissing } from './openssl/library.ts'
 
 const { values } = parseArgs({
@@ -76,8 +77,13 @@ async function againstOpenssl(): Promise<number> {
 async function againstKubernetes(): Promise<number> {
   const code = await runKubernetes()
   const client = join(INTEROP, 'kubernetes', 'node_modules', '@kubernetes', 'client-node')
-  if (code === 0 || existsSync(client)) return code
-  return untried('the Kubernetes client: npm could not install it')
+  if (code !== 0) {
+    if (existsSync(client)) return code
+    const result = untried('the Kubernetes client: npm could not install it')
+    if (result !== 0) return result
+  }
+  const result = await runWithApiserver()
+  return typeof result === 'string' ? untried(`an upstream kube-apiserver: ${result}`) : result
 }
 
 /** One file after the other: both ends of a test want a core. */

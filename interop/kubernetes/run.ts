@@ -6,8 +6,21 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { findBinaries } from './binaries.ts'
 
 const FOLDER = import.meta.dirname
+
+/**
+ * The controller against upstream API servers, when they are built; see `build-apiserver.ts`.
+ *
+ * @returns the exit code of the test, or why it cannot be tried.
+ */
+export async function runWithApiserver(): Promise<number | string> {
+  const binaries = findBinaries()
+  if (typeof binaries === 'string') return binaries
+  const args = ['--conditions=weir-source', '--test', join(FOLDER, 'cluster.test.ts')]
+  return runToEnd(process.execPath, args, { WEIR_INTEROP_LONG: '1' })
+}
 
 /** @returns the exit code of the test. */
 export async function run(): Promise<number> {
@@ -25,9 +38,17 @@ export async function run(): Promise<number> {
   ])
 }
 
-function runToEnd(command: string, args: readonly string[]): Promise<number> {
+function runToEnd(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<number> {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: FOLDER, stdio: 'inherit' })
+    const child = spawn(command, args, {
+      cwd: FOLDER,
+      stdio: 'inherit',
+      env: { ...process.env, ...env },
+    })
     child.once('error', (error) => {
       console.error(`${command}: ${error.message}`)
       resolve(127)

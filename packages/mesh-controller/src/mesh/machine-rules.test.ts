@@ -209,6 +209,16 @@ test('an object born here stays when another zone has one of the same name, and 
   world.close()
 })
 
+test('the conflict is told too when the object of the other zone becomes known last', () => {
+  const world = setUp()
+  world.observed('both', { version: '6' }, 1)
+  world.begin(1)
+  world.operation(encodePut('zone-b', item('both', 2)))
+  world.operation(encodePut('zone-b', item('both', 3)))
+  assert.deepEqual(world.done, ['conflict both zone-b'])
+  world.close()
+})
+
 test('when the table is full nothing is deleted and it is said', () => {
   const world = setUp(4)
   world.begin(1)

@@ -186,7 +186,10 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
         return this.#gone(event.name, event.version, effects)
       case 'operation':
         return this.#incoming.operation(event, {
-          touched: (row) => this.#touch(row),
+          touched: (row) => {
+            this.#tellConflict(row, effects)
+            this.#touch(row)
+          },
           dropLog: (author, logId) => effects.dropLog(author, logId),
           problem: (problem, zone, detail) => effects.problem(problem, zone, detail),
           snapshotApplied: (zone) => effects.snapshotApplied(zone),
@@ -221,11 +224,15 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     if (!this.#see(row, observed)) return
     this.#withdraw(row, effects)
     if (row.local && content) this.#outgoing.changed(row, content, effects)
-    if (row.local && row.desired && !row.reported) {
-      row.reported = true
-      effects.conflict(row, row.desired.zone)
-    }
+    this.#tellConflict(row, effects)
     this.#touch(row)
+  }
+
+  /** Whichever of the two is known first. */
+  #tellConflict(row: Row, effects: ReplicationEffects): void {
+    if (!row.local || !row.desired || row.reported) return
+    row.reported = true
+    effects.conflict(row, row.desired.zone)
   }
 
   #gone(name: ObjectName, version: string, effects: ReplicationEffects): void {
@@ -243,7 +250,10 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   #see(row: Row, observed: Observed): boolean {
     const known = row.observed
     if (known && compareResourceVersions(known.version, observed.version) >= 0) return false
-    if (known?.hash !== observed.hash || known.uid !== observed.uid) row.forgetGiven()
+    // The markers are no part of the hash.
+    const { hash, uid, owner, cluster } = observed
+    if (known?.hash !== hash || known.uid !== uid) row.forgetGiven()
+    else if (known.owner !== owner || known.cluster !== cluster) row.forgetGiven()
     // Whose an object is was settled when it was first seen, or by our own write: somebody who edits the label of an
     // object born here does not give it away, and one who removes the label of a replica does not take it.
     const foreign = known !== undefined && known.owner !== '' && observed.owner === ''

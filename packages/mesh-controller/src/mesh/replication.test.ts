@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { DirectMesh, type DirectZone } from '../../testing/direct-mesh.ts'
 import { openCluster, until, WIDGETS, widget } from '../api-server/testing.ts'
 import { isKubeError, type KubeClient, type KubeObject } from '../kube/index.ts'
-import { OWNER_ZONE_LABEL } from './markers.ts'
+import { OWNER_CLUSTER_ANNOTATION, OWNER_ZONE_LABEL } from './markers.ts'
 
 async function find(client: KubeClient, name: string): Promise<KubeObject | undefined> {
   try {
@@ -288,6 +288,24 @@ test('another cluster at the same address is told, and takes nothing away', () =
       assert.equal(await find(b.cluster.client, 'w2'), undefined)
     } finally {
       await anew.close()
+    }
+  }))
+
+test('markers that are taken from a replica by hand are put back', () =>
+  withMesh(async (mesh) => {
+    const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
+    await a.cluster.client.create(WIDGETS, widget('w1', { size: 1 }))
+    await eventually('created', async () => (await find(b.cluster.client, 'w1')) !== undefined)
+    await until('written', () => b.replication.status.pending === 0)
+    const marker = (name: 'labels' | 'annotations', key: string) => async () =>
+      (await find(b.cluster.client, 'w1'))?.metadata[name]?.[key] !== undefined
+    for (const [name, key] of [
+      ['labels', OWNER_ZONE_LABEL],
+      ['annotations', OWNER_CLUSTER_ANNOTATION],
+    ] as const) {
+      const patch = { metadata: { [name]: { [key]: null } } }
+      await b.cluster.client.mergePatch(WIDGETS, 'default', 'w1', patch)
+      await eventually(`${key} is back`, marker(name, key))
     }
   }))
 

@@ -472,7 +472,7 @@ export class Replication implements AsyncDisposable {
           await this.#options.faults?.apply?.()
           outcome = await this.#applier.apply(row, action)
           if (outcome.type === 'written') this.#applied.add()
-          else if (outcome.type === 'failed') this.#reporter.writeFailed(row, outcome.reason ?? '')
+          else this.#reporter.writeFailed(row, outcome)
         } finally {
           // An answer of the server, whatever it says, is a sign of life of the queue.
           this.#pulse.beat()

@@ -10,6 +10,7 @@ import { describeError, type Scope, TaskGroup } from 'weir-mesh/runtime'
 import { apiVersionOf, type EventTarget, type KubeClient, type ResourceRef } from '../kube/index.ts'
 import { CONTENT_ITEMS_MAX } from './content.ts'
 import { describeObject, type ObjectName, objectKey } from './names.ts'
+import type { Outcome } from './replication-machine.ts'
 
 const HELP = Object.freeze({
   'author-unknown': 'Operations of a key that speaks for no zone.',
@@ -91,8 +92,12 @@ export class Reporter implements Disposable {
     return this.#failedWrite
   }
 
-  writeFailed(name: ObjectName, reason: string): void {
-    this.#failedWrite = `${describeObject(name)}: ${reason}`
+  writeFailed(name: ObjectName, outcome: Outcome): void {
+    if (outcome.type === 'conflict') {
+      this.#failedWrite = `${describeObject(name)}: it was changed, or is being deleted, by somebody else`
+    } else if (outcome.type === 'failed') {
+      this.#failedWrite = `${describeObject(name)}: ${outcome.reason ?? ''}`
+    }
   }
 
   /** An own object is too large; it is told once per object until it shrinks. */
