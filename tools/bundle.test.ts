@@ -34,6 +34,9 @@ const PACKAGE = Object.freeze({
     import { A } from '../a/index.js'
     import { Stays } from 'stays'
     export const late = async () => [A.name, new Stays().own, (await import('taken')).default]`,
+  'dist/b/small.js': `
+    import { unused } from '../a/index.js'
+    console.log(unused, (await import('./late.js')).late.name)`,
   'node_modules/stays/package.json': '{ "type": "module", "exports": "./index.js" }',
   'node_modules/stays/index.js': 'export class Stays { own = true }',
   'node_modules/taken/package.json':
@@ -108,6 +111,24 @@ for (const together of ['folder', 'package'] as const) {
     assert.doesNotMatch(text, /own = true|'taken'/)
   })
 }
+
+test('joined by package, who takes one name of a folder does not load the rest of it', async (t) => {
+  const folder = packageOf(t)
+  await bundle({
+    folder,
+    together: 'package',
+    entries: [...ENTRIES, 'b/small'],
+    takenIn: ['taken'],
+  })
+  const loaded = [join(folder, 'dist/b/small.js')]
+  for (const path of loaded) {
+    const text = readFileSync(path, 'utf8')
+    assert.doesNotMatch(text, /class A\b|A = class/)
+    const imports = text.matchAll(/^(?:import|\}) .*?"(\.[^"]+)";$/gm)
+    for (const [, to] of imports) loaded.push(join(dirname(path), to!))
+  }
+  assert.ok(loaded.length > 1, 'nothing is shared')
+})
 
 test('the licence of what is taken in comes along', async (t) => {
   const folder = packageOf(t)

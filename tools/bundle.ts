@@ -20,6 +20,7 @@ import {
 import { createRequire } from 'node:module'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { directImports } from './direct-imports.ts'
 
 export interface BundleOptions {
   /** The folder of the package; its `dist/` is replaced. */
@@ -55,7 +56,7 @@ export async function bundle(options: BundleOptions): Promise<void> {
         format: 'esm',
         target: 'es2024',
         logLevel: 'warning',
-        plugins: [outside(options, dist), packages(options.takenIn ?? [])],
+        plugins: [outside(options, dist), direct(options, dist), packages(options.takenIn ?? [])],
       })
     }
     writeNotices(draft, options)
@@ -88,6 +89,19 @@ function outside({ together }: BundleOptions, dist: string): Plugin {
           .split(sep)
           .join('/')
         return { path: from.startsWith('.') ? from : `./${from}`, external: true }
+      })
+    },
+  }
+}
+
+/** Past the index of a folder that is not one file, so that who needs little of it does not load all of it. */
+function direct({ together }: BundleOptions, dist: string): Plugin {
+  return {
+    name: 'direct',
+    setup({ onLoad }) {
+      onLoad({ filter: /\.js$/ }, ({ path }) => {
+        if (together === 'folder' || !path.startsWith(dist + sep)) return undefined
+        return { contents: directImports(readFileSync(path, 'utf8'), path, dist), loader: 'js' }
       })
     },
   }

@@ -5,7 +5,6 @@
  * host's Node before that Node is known to be new enough. The rule that must hold: no older Node ever runs
  * Weir's own code, it is told apart in words instead.
  */
-import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { constants } from 'node:os'
@@ -55,6 +54,7 @@ export function findNode(from) {
     return undefined
   }
   // It may be there and not run: a C library that is older or another one than it was built for.
+  const { spawnSync } = childProcess()
   const probe = spawnSync(path, ['--version'], { encoding: 'utf8' })
   if (probe.status !== 0 || majorOf(probe.stdout.trim().slice(1)) < NODE_MAJOR_MIN) return undefined
   return path
@@ -97,7 +97,7 @@ export function runToEnd(command, args, onMissing) {
       for (const signal of FORWARDED_SIGNALS) process.off(signal, forward)
       process.off('SIGINT', swallow)
     }
-    child = spawn(command, args, { stdio: 'inherit' })
+    child = childProcess().spawn(command, args, { stdio: 'inherit' })
     child.once('error', (error) => {
       restore()
       resolve(onMissing(error))
@@ -153,6 +153,16 @@ export async function launch({ name, bin, entry }) {
   const { main } = await import((fromSource ? source : compiled).href)
   const code = await main(process.argv.slice(2))
   if (code !== undefined) process.exitCode = code
+}
+
+/**
+ * Loaded when a child is started and not before: with what it needs it takes longer to load than all of this, and a
+ * process that replaces itself or goes on by itself never starts one.
+ *
+ * @returns {typeof import('node:child_process')}
+ */
+function childProcess() {
+  return createRequire(import.meta.url)('node:child_process')
 }
 
 /**

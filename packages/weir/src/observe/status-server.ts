@@ -24,9 +24,6 @@ import { type ObserveLimits, type ObserveTerms, REQUEST_HEAD_BYTES_MAX } from '.
 import type { Metrics } from './metrics.ts'
 import { type Section, statusText } from './status.ts'
 
-// An import statement would read every name that node:http exports, and with them load undici and more: 6 MB.
-const { createServer } = process.getBuiltinModule('node:http')
-
 export interface StatusServerOptions {
   /** Owns the server; its clock, log and counters are used. */
   readonly scope: Scope
@@ -65,6 +62,9 @@ export class StatusServer {
   /** @throws {WeirError} `PORT_TAKEN`, `LISTEN_FAILED` */
   static async open(options: StatusServerOptions): Promise<StatusServer> {
     const { limits, listen } = options
+    // An import statement would read every name that node:http exports, and with them load undici and more: 6 MB.
+    // And it is loaded by who opens one, not by who only plans.
+    const { createServer } = process.getBuiltinModule('node:http')
     const server = createServer({
       maxHeaderSize: REQUEST_HEAD_BYTES_MAX,
       headersTimeout: limits.requestTimeoutMs,
