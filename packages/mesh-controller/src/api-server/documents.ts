@@ -42,7 +42,7 @@ function find(
     case '/healthz':
     case '/livez':
     case '/readyz':
-      return () => exchange.bytes(200, Buffer.from('ok'), 'text/plain; charset=utf-8')
+      return () => exchange.send(200, Buffer.from('ok'), 'text/plain; charset=utf-8')
     case '/version':
     case '/version/':
       return json(VERSION)
@@ -83,6 +83,6 @@ function discover(
 
 function openApiV2(exchange: Exchange): void {
   const accept = exchange.request.headers.accept ?? ''
-  if (accept.includes('protobuf')) exchange.bytes(200, OPENAPI_V2_STUB, OPENAPI_V2_TYPE)
+  if (accept.includes('protobuf')) exchange.send(200, OPENAPI_V2_STUB, OPENAPI_V2_TYPE)
   else exchange.json(200, stringifyJson(OPENAPI_V2_JSON))
 }

@@ -57,6 +57,7 @@ export class Handler implements Disposable {
   readonly #watchers: BoundedMap<number, Watcher>
   readonly #clock: Clock
   #watcherId = 0
+  #turn: NodeJS.Immediate | undefined
 
   constructor(options: HandlerOptions) {
     this.#options = options
@@ -68,9 +69,12 @@ export class Handler implements Disposable {
     return this.#watchers.size
   }
 
-  /** Gives a change to all watches. */
+  /** Gives a change to all watches when this turn of the event loop ends, so that the changes of a turn leave together. */
   changed(): void {
-    for (const watcher of this.#watchers.values()) watcher.pump()
+    this.#turn ??= setImmediate(() => {
+      this.#turn = undefined
+      this.eachWatch((watcher) => watcher.pump())
+    })
   }
 
   bookmark(): void {
@@ -265,6 +269,7 @@ export class Handler implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    clearImmediate(this.#turn)
     this.eachWatch((watcher) => watcher.cut())
     this.#watchers[Symbol.dispose]()
   }
@@ -280,7 +285,7 @@ export class Handler implements Disposable {
 }
 
 function notFoundPage(exchange: Exchange): void {
-  exchange.bytes(404, Buffer.from('404 page not found\n'), 'text/plain; charset=utf-8')
+  exchange.send(404, Buffer.from('404 page not found\n'), 'text/plain; charset=utf-8')
 }
 
 function includeOf(text: string | null): IncludeObject {

@@ -4,7 +4,7 @@
  * Memory: all that clients make it hold is charged to the terms of `memory.ts`; what does not fit is refused with 429,
  * or, when the store is full, with 500 and what to do.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -57,7 +57,7 @@ export class ApiServer implements AsyncDisposable {
   readonly #handler: Handler
   readonly #outgoing: Account
   readonly #connections: Account
-  readonly #digest: Buffer
+  readonly #bearer: Buffer
   #url = ''
   #onNoConnection: (() => void) | undefined
 
@@ -67,7 +67,7 @@ export class ApiServer implements AsyncDisposable {
     this.#options = options
     this.token = token
     this.identity = identity
-    this.#digest = digestOf(token)
+    this.#bearer = Buffer.from(`Bearer ${token}`, 'latin1')
     this.#scope = options.scope.child('api-server')
     const scope = this.#scope
     this.#outgoing = ledger.require(terms.outgoing)
@@ -309,9 +309,10 @@ export class ApiServer implements AsyncDisposable {
     return true
   }
 
+  /** The time that this takes tells how long the token is, and nothing else of it. */
   #isAuthorized(request: IncomingMessage): boolean {
-    const match = /^Bearer (.{1,4096})$/.exec(request.headers.authorization ?? '')
-    return timingSafeEqual(digestOf(match?.[1] ?? ''), this.#digest)
+    const given = Buffer.from(request.headers.authorization ?? '', 'latin1')
+    return given.length === this.#bearer.length && timingSafeEqual(given, this.#bearer)
   }
 
   #report(exchange: Exchange, error: unknown): void {
@@ -323,10 +324,6 @@ export class ApiServer implements AsyncDisposable {
       error: describeError(error),
     })
   }
-}
-
-function digestOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest()
 }
 
 function parseListen(listen: string): { readonly host: string; readonly port: number } {
