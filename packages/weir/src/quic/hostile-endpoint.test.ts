@@ -12,6 +12,7 @@ import {
   acceptAll,
   eventually,
   exchange,
+  Network,
   next,
   PROTOCOL,
   Stranger,
@@ -78,6 +79,38 @@ for (const each of FLOODS) {
     })
   })
 }
+
+test('the greedy empty the pools, and an honest connection that loses packets goes on beside them', async () => {
+  const security = toySecurity()
+  const own = { gapPoolBytes: 512, ackRangePoolBytes: 512, cryptoPoolBytes: 128 }
+  await withEndpoints({ security, own }, async ({ a, b, ledger, row }) => {
+    const accepted = acceptAll(b)
+    const [address] = b.localAddresses
+    await using network = await Network.open(address!)
+    const out = await a.connect(b.nodeId, PROTOCOL, { addresses: [network.address] })
+    await eventually('the honest one is in', () => accepted.length === 1)
+    await using attackers = new AsyncDisposableStack()
+    let seed = 0
+    for (const name of ['a stream', 'the packet numbers', 'the handshake bytes']) {
+      for (let each = 0; each < 2; each++) {
+        const options = { security, address: address!, node: b.nodeId, seed: ++seed }
+        const attacker = attackers.use(await Attacker.open(options))
+        await eventually('the attacker is in', () => accepted.length === 1 + seed)
+        await flood(attacker, FLOODS.find((flooding) => flooding.name === `gaps in ${name}`)!, 200)
+      }
+    }
+    for (const name of ['quic.gaps', 'quic.ack-ranges', 'quic.crypto']) {
+      await eventually(`${name} has no more`, () => row(name).refused.pool > 0)
+    }
+    let count = 0
+    network.passes = () => ++count % 9 !== 0
+    for (let round = 0; round < 5; round++) await exchange(out, accepted[0]!, 60_000)
+    withinPlan(ledger)
+    for (const greedy of accepted.slice(1)) greedy.close()
+    for (const name of ['quic.gap-pool', 'quic.crypto-pool']) assert.equal(row(name).bytes, 0)
+    await exchange(out, accepted[0]!, 60_000)
+  })
+})
 
 test('handshakes that are begun and left take their places for a while and no more', async () => {
   const security = tlsSecurity()
