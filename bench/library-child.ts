@@ -8,6 +8,7 @@
  * verified in the thread that does everything (`here`), or on the thread pool of Node, as large as UV_THREADPOOL_SIZE.
  */
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { Ledger, planMemory } from 'weir-mesh/bounds'
@@ -114,12 +115,29 @@ function verifierOf(mesh: Mesh, scope: Scope, ledger: Ledger) {
   return verifyOnPool(scope.own('pool', pool))
 }
 
-/** Wall and CPU time of this process for each operation, in microseconds. */
+/**
+ * Wall and CPU time of this process for each operation, in microseconds, and how long a verifying thread had nothing to
+ * do. It is told from waiting for a core, so it is the same on a machine that others use.
+ */
 async function timed(run: () => Promise<void>) {
   const cpuBefore = process.cpuUsage()
+  const busyBefore = verifyingUs()
   const from = performance.now()
   await run()
   const wallUs = ((performance.now() - from) * 1_000) / operations
   const { user, system } = process.cpuUsage(cpuBefore)
-  return { wallUs, cpuUs: (user + system) / operations }
+  const busyUs = (verifyingUs() - busyBefore) / operations
+  const idleUs = busyUs > 0 ? wallUs - busyUs / Number(process.env['UV_THREADPOOL_SIZE']) : 0
+  return { wallUs, cpuUs: (user + system) / operations, idleUs }
+}
+
+/** What the threads of Node's pool have run and waited for a core so far. */
+function verifyingUs(): number {
+  let us = 0
+  for (const task of readdirSync('/proc/self/task')) {
+    if (!readFileSync(`/proc/self/task/${task}/comm`, 'latin1').startsWith('libuv-worker')) continue
+    const times = readFileSync(`/proc/self/task/${task}/schedstat`, 'latin1').split(' ')
+    us += (Number(times[0]) + Number(times[1])) / 1_000
+  }
+  return us
 }

@@ -11,6 +11,8 @@ import { cpuOf } from './proc.ts'
 interface Timed {
   readonly wallUs: number
   readonly cpuUs: number
+  /** How long a thread of the pool had nothing to do; 0 without a pool. */
+  readonly idleUs: number
 }
 
 /** What a child says of one round, per operation. */
@@ -93,7 +95,8 @@ function toMeasures(
   const share = of((round) => (100 * round.verify.wallUs) / round.catchUp.wallUs)
   const verifyCpuUs = of((round) => round.verify.cpuUs)
   const catchUpCpuUs = of((round) => round.catchUp.cpuUs)
-  const cpu = `CPU per operation: pulling ${Math.round(catchUpCpuUs)} us, verifying alone ${Math.round(verifyCpuUs)} us, sending ${Math.round(sendUs)} us`
+  const idleUs = of((round) => round.catchUp.idleUs)
+  const cpu = `CPU per operation: pulling ${Math.round(catchUpCpuUs)} us, verifying alone ${Math.round(verifyCpuUs)} us, sending ${Math.round(sendUs)} us; a verifying thread without work ${idleUs.toFixed(1)} us`
   say(
     `${name}: verify ${Math.round(verify)}/s, catch-up ${Math.round(catchUp)}/s, ${Math.round(share)} %; ${cpu}`,
   )
