@@ -284,7 +284,7 @@ test('a lost permission is told by its name, and what waited is written when it 
 })
 
 test('a burst crosses', { skip, timeout: 90_000 }, async (t) => {
-  await burst(t, Number(process.env['WEIR_KUBE_BURST'] ?? 300))
+  await burst(t, Number(process.env['WEIR_KUBE_BURST'] ?? 100))
 })
 
 async function burst(t: TestContext, count: number): Promise<void> {
