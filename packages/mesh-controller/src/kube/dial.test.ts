@@ -3,7 +3,9 @@ import { test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
 import { type Identity, makeIdentity } from '../api-server/index.ts'
 import { until } from '../api-server/testing.ts'
+import { readChunks } from './chunks.ts'
 import { type Answerer, withLength, withRawServer, withTransport } from './raw-server.fixture.ts'
+import { StreamedBody } from './streamed-body.ts'
 import type { Call } from './transport.ts'
 
 const get: Call = { method: 'GET', path: '/x' }
@@ -69,9 +71,8 @@ test('an answer over many records comes as a whole, and in as many requests at o
   const text = JSON.stringify({ metadata: { note: 'n'.repeat(1_000_000) } })
   await withRawServer(
     (_request, socket) => void socket.write(withLength(text)),
-    async (server) => {
-      await withTransport({ server: server.url, ca }, async ({ transport, ledger, scope }) => {
-        void scope
+    async ({ url }) => {
+      await withTransport({ server: url, ca }, async ({ transport, ledger }) => {
         const { term } = [...ledger.rows()].find(({ term }) => term.name === 'kube.responses')!
         const accounts = Array.from({ length: 6 }, () => ledger.require(term))
         const answers = await Promise.all(accounts.map((one) => transport.send(get, one)))
@@ -81,6 +82,35 @@ test('an answer over many records comes as a whole, and in as many requests at o
           account.give(account.bytes)
           account[Symbol.dispose]()
         }
+      })
+    },
+    { tls },
+  )
+})
+
+test('a stream that ends while its reader is busy leaves a connection that is read', async () => {
+  const note = 'n'.repeat(50_000)
+  const stream = `HTTP/1.1 200 OK\r\ncontent-length: ${note.length}\r\n\r\n${note}`
+  await withRawServer(
+    (request, socket) => void socket.write(request.includes('/watch') ? stream : withLength('{}')),
+    async (server) => {
+      await withTransport({ server: server.url, ca }, async (wire) => {
+        const { transport, account, scope } = wire
+        const body = await transport.open({ method: 'GET', path: '/watch' }, wire.stream)
+        assert.ok(body instanceof StreamedBody)
+        let seen = 0
+        await readChunks(body, {
+          clock: scope.clock,
+          scopeSignal: scope.signal,
+          silenceMs: () => 30_000,
+          async onChunk(chunk) {
+            seen += chunk.length
+            await new Promise((resolve) => setTimeout(resolve, 20))
+          },
+        })
+        assert.equal(seen, note.length)
+        assert.equal((await transport.send(get, account)).text, '{}')
+        assert.equal(server.connections, 1)
       })
     },
     { tls },
