@@ -54,6 +54,10 @@ export class Coverage {
     for (const block of blocks) this.#seen.add(block)
   }
 
+  forget(): void {
+    this.#seen.clear()
+  }
+
   /** All files, for what has run since the last reading. */
   async report(): Promise<Reached[]> {
     const { result } = await this.#session.post('Profiler.takePreciseCoverage')

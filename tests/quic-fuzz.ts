@@ -61,11 +61,12 @@ async function report(): Promise<number> {
   return 0
 }
 
-/** Goes through the corpus from the shortest input on, and keeps what reaches something that none before did. */
+/** For each target, from its shortest input on, keeps what reaches something that none before did. */
 async function minimise(): Promise<number> {
   const all = readCorpus()
-  const kept: FuzzInput[] = []
-  for (const name of TARGETS) {
+  const kept = all.filter(({ target }) => !targets.includes(target))
+  for (const name of targets) {
+    coverage.forget()
     using target = openTarget(name)
     const inputs = all.filter((each) => each.target === name)
     inputs.sort((a, b) => a.bytes.length - b.bytes.length)
