@@ -116,3 +116,16 @@ test('a stream that ends while its reader is busy leaves a connection that is re
     { tls },
   )
 })
+
+test('requests that begin together share the certificates that are read for the first', async () => {
+  await withRawServer(
+    (_request, socket) => void socket.write(withLength('{}')),
+    async (server) => {
+      await withTransport({ server: server.url, ca }, async ({ transport, account }) => {
+        await Promise.all([get, get, get].map((call) => transport.send(call, account)))
+      })
+      assert.equal(server.connections, 3)
+    },
+    { tls },
+  )
+})

@@ -141,3 +141,16 @@ test('a connection that is not made in time, or refused, fails what waits for it
     for (const each of sent) await assert.rejects(each, { code: 'KUBE_UNREACHABLE' })
   })
 })
+
+test('a task that waits for an answer does not hold up the end of its scope', async () => {
+  await withRawServer(mute, async (server) => {
+    // That nothing ended too late is checked for each of these.
+    await withTransport({ server: server.url }, async ({ transport, account, scope }) => {
+      const task = scope.spawn('asks', () => transport.send(get, account))
+      const ended = assert.rejects(task.result, { code: 'CLOSED' })
+      await until('it is connected', () => server.connections === 1)
+      await scope.close()
+      await ended
+    })
+  })
+})
