@@ -14,7 +14,7 @@ import { buildEvent, type EventTarget, type EventText } from './event.ts'
 import { isJsonObject, type Json, type JsonObject, parseJson, stringifyJson } from './json.ts'
 import type { KubeTerms } from './memory.ts'
 import { StreamedBody } from './streamed-body.ts'
-import { type Call, type RequestFault, Transport } from './transport.ts'
+import { type Call, describe, type RequestFault, Transport } from './transport.ts'
 import { apiVersionOf, EVENTS, type KubeObject, pathOf, type ResourceRef } from './types.ts'
 
 export interface KubeClientOptions {
@@ -301,10 +301,6 @@ export class KubeClient {
   #writeQuery(options: WriteOptions): string {
     return options.dryRun ? `${this.#fieldQuery}&dryRun=All` : this.#fieldQuery
   }
-}
-
-function describe(call: Call): string {
-  return `${call.method} ${call.path.split('?', 1)[0]}`
 }
 
 /** A query string; undefined values are left out. */

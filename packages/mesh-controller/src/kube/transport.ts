@@ -210,7 +210,8 @@ class Running implements Disposable {
   }
 }
 
-function describe(call: Call): string {
+/** The method and the path of a call, for messages. */
+export function describe(call: Call): string {
   const path = call.path.split('?', 1)[0]
   return `${call.method} ${path}`
 }
