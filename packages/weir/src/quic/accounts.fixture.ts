@@ -1,17 +1,10 @@
 /** The accounts of a connection whose machine is made without an endpoint. */
 import type { Account, Term } from '../bounds/index.ts'
+import type { ConnectionOptions } from './connection/connection-options.ts'
 import type { QuicTerms } from './memory.ts'
 
 export interface MachineAccounts extends Disposable {
-  readonly accounts: {
-    readonly streams: Account
-    readonly receive: Account
-    readonly send: Account
-    readonly records: Account
-    readonly gaps: Account
-    readonly ackRanges: Account
-    readonly crypto: Account
-  }
+  readonly accounts: Omit<ConnectionOptions['accounts'], 'datagrams'>
   readonly shared: { readonly ids: Account; readonly retryTokens: Account }
 }
 
