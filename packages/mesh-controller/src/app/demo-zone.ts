@@ -9,7 +9,7 @@ import { get } from 'node:http'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Ledger, Plan, Term } from 'weir-mesh/bounds'
-import { flagsGiven } from 'weir-mesh/cli'
+import { flagsGiven, flagsOf } from 'weir-mesh/cli'
 import { idHex, KeyPair } from 'weir-mesh/core'
 import { writeKeyFile } from 'weir-mesh/node'
 import { onAbort, type Scope, throwIfAborted } from 'weir-mesh/runtime'
@@ -120,7 +120,7 @@ export class DemoZone {
     this.#controller?.[Symbol.dispose]()
     const child = this.#spawn(`the controller of ${this.name}`, {
       args: [
-        ...(this.plan?.v8Flags ?? []),
+        ...(this.plan ? flagsOf(this.plan) : []),
         ...CONDITION,
         CONTROLLER_PROGRAM,
         ...['--config', this.config, '--exit-with-stdin', '--log-format', 'text'],

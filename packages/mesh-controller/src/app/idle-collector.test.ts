@@ -6,14 +6,21 @@ const MIB = 2 ** 20
 
 /** A process whose memory the test sets. */
 function fake() {
-  const state = { busy: true, used: 40 * MIB, live: 20 * MIB, collections: 0, tidied: 0 }
+  const state = {
+    ...{ busy: true, used: 40 * MIB, live: 20 * MIB, rest: 50 * MIB },
+    ...{ collections: 0, trims: 0, tidied: 0 },
+  }
   const collector = new IdleCollector({
     busy: () => state.busy,
     tidy: () => void state.tidied++,
-    used: () => state.used,
+    used: () => ({ heap: state.used, rest: state.rest }),
     collect: () => {
       state.collections++
       state.used = state.live
+    },
+    trim: () => {
+      state.trims++
+      state.rest -= MIB
     },
   })
   const steps = (count: number) => {
@@ -42,6 +49,26 @@ test('memory is given back once after a quiet while, and again only when it has 
   state.used = 200 * MIB
   state.busy = true
   assert.equal(steps(100), 3)
+})
+
+test('the native heap alone is trimmed without a collection, once for what it has grown', () => {
+  const { state, steps } = fake()
+  state.busy = false
+  assert.equal(steps(10), 1)
+  state.rest += 3 * MIB - 1
+  steps(100)
+  assert.equal(state.trims, 0)
+  state.rest += 1
+  assert.equal(steps(100), 1, 'no collection for it')
+  assert.equal(state.trims, 1)
+  state.busy = true
+  state.rest += 20 * MIB
+  steps(100)
+  assert.equal(state.trims, 1)
+  state.busy = false
+  state.used += 20 * MIB
+  assert.equal(steps(10), 2, 'a collection trims too')
+  assert.equal(state.trims, 1)
 })
 
 test('each quiet while is used once to tidy, and what that makes busy is waited for', () => {

@@ -27,6 +27,7 @@ export {
   parseBytes,
 } from './memory-limit.ts'
 export { MultiMap, type MultiMapOptions } from './multi-map.ts'
+export { trimNativeHeap } from './native-heap.ts'
 export {
   formatBytes,
   formatPlan,

@@ -6,6 +6,7 @@ import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'n
 import { runInNewContext } from 'node:vm'
 import { type Clock, type Instant, msBetween } from '../runtime/index.ts'
 import { cgroupWorkingSet, findCgroup, type ReadText } from './cgroup.ts'
+import { trimNativeHeap } from './native-heap.ts'
 import type { Plan } from './plan.ts'
 import type { Pressure, PressureCause } from './pressure.ts'
 
@@ -133,9 +134,10 @@ export function forceCollection(): void {
 
 /**
  * A collection after which V8 gives its empty pages back: it collects until nothing more dies, moves what lives
- * together, and makes the young generation small. `forceCollection` leaves the pages to V8, which keeps them for what
- * comes next. It takes about three times as long, so it is for moments when nobody waits.
+ * together, and makes the young generation small; then the native heap is trimmed. `forceCollection` leaves the pages to
+ * V8, which keeps them for what comes next. It takes about three times as long, so it is for moments when nobody waits.
  */
 export function giveMemoryBack(): void {
   collector()({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  trimNativeHeap()
 }

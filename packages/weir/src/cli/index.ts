@@ -1,2 +1,2 @@
-export { flagsGiven, type LaunchOptions, launch, launched } from './launcher.ts'
+export { flagsGiven, flagsOf, type LaunchOptions, launch, launched } from './launcher.ts'
 export { UntilEnd } from './until-end.ts'

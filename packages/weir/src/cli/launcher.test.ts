@@ -44,7 +44,10 @@ test('a process is replaced by one with the flags of the plan, its config and it
   assert.equal(told.again, undefined)
   assert.deepEqual(told.args, ['replace', 'b c'])
   assert.ok(told.execArgv.includes('--conditions=weir-source'))
-  assert.match(told.execArgv.join(' '), /--max-old-space-size=\d+ --max-semi-space-size=4$/)
+  assert.match(
+    told.execArgv.join(' '),
+    /--max-old-space-size=\d+ --max-semi-space-size=4 --disable-warning=\w+$/,
+  )
   assert.ok(!told.execArgv.includes('--max-semi-space-size=9'))
 })
 

@@ -24,13 +24,16 @@ const FLAGS_ENV = 'WEIR_FLAGS'
  * three controllers: at rest 94 MiB instead of 101, after a churn of 6 000 objects 110 instead of 120.
  *
  * What V8 needs to compile comes in pieces of 8 to 32 KiB. Among what lives long they would leave holes of 8 to 10 MB
- * in all: at this threshold they are pages of their own, and go.
+ * in all: at this threshold they are pages of their own, and go at once, not only when the heap is trimmed.
  */
 const ALLOCATOR = Object.freeze({
   MALLOC_ARENA_MAX: '1',
   MALLOC_MMAP_THRESHOLD_: '8192',
   MALLOC_TRIM_THRESHOLD_: '131072',
 })
+
+/** Trimming the native heap needs `node:ffi`, of which Node says that it is experimental: that is known. */
+const QUIET = '--disable-warning=ExperimentalWarning'
 
 export interface LaunchOptions {
   /** Whose `v8Flags` the new process gets. */
@@ -49,6 +52,11 @@ export function flagsGiven(env: NodeJS.ProcessEnv = process.env): NodeJS.Process
   return { ...ALLOCATOR, ...env, [FLAGS_ENV]: 'given' }
 }
 
+/** The flags of a program with this plan; none when the plan asks for none. */
+export function flagsOf(plan: Plan): readonly string[] {
+  return plan.v8Flags.length === 0 ? [] : [...plan.v8Flags, QUIET]
+}
+
 type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never
 
 /**
@@ -64,7 +72,7 @@ export async function launch(options: LaunchOptions): Promise<number | undefined
   if (env[FLAGS_ENV] === 'given' || plan.v8Flags.length === 0) return undefined
   const path = writeConfig(config)
   const script = process.argv.slice(1)
-  const args = [...withoutFlags(process.execArgv, plan.v8Flags), ...plan.v8Flags, ...script]
+  const args = [...withoutFlags(process.execArgv, plan.v8Flags), ...flagsOf(plan), ...script]
   const given = { ...flagsGiven(env), [CONFIG_ENV]: path }
   try {
     const execve = options.execve ?? systemExecve()
