@@ -21,6 +21,8 @@ const PROGRAM = new URL('../packages/mesh-controller/bin/weir-mesh-controller.js
 
 export interface Memory {
   readonly heapUsed: number
+  /** What of the heap is compiled code. */
+  readonly codeUsed: number
   readonly arrayBuffers: number
   readonly rss: number
 }
