@@ -7,8 +7,14 @@ import type { ClientRequest } from 'node:http'
 import { Agent, request } from 'node:https'
 import { join } from 'node:path'
 import { Child, until } from './children.ts'
+import { drive } from './drive.ts'
 import { DIST, type Folder } from './folder.ts'
+import { editText, widgetText } from './objects.ts'
+import { Requests } from './requests.ts'
 
+/** Objects that each API server has made, edited and deleted before it is measured with. */
+const WARM_UP = 1_000
+const PARALLEL = 16
 const COLLECTION = '/apis/demo.weir.example/v1/namespaces/default/widgets'
 
 export interface Change {
@@ -30,6 +36,7 @@ export class Cluster {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 16, rejectUnauthorized: false })
   readonly #watchAgent = new Agent({ keepAlive: false, rejectUnauthorized: false })
   readonly #watches = new Set<ClientRequest>()
+  #requests!: Requests
   #port = 0
   #token = ''
 
@@ -66,6 +73,7 @@ export class Cluster {
       users: [{ user: { token: string } }]
     }
     cluster.#token = kubeconfig.users[0].user.token
+    cluster.#requests = new Requests(cluster.#port, cluster.#token)
     return cluster
   }
 
@@ -105,6 +113,20 @@ export class Cluster {
 
   delete(name: string): Promise<number> {
     return this.#send('DELETE', `${COLLECTION}/${name}`)
+  }
+
+  /**
+   * Makes, edits and deletes objects, watched by nobody else, so that V8 has compiled API server and bench: what is
+   * measured is the controllers.
+   */
+  async warmUp(): Promise<void> {
+    await this.watch(() => {})
+    const each = (send: (at: number) => Promise<unknown>) =>
+      drive(WARM_UP, { parallel: PARALLEL }, send)
+    await each((at) => this.create(widgetText(`w-${at}`)))
+    await each((at) => this.patch(`w-${at}`, editText(at)))
+    await each((at) => this.delete(`w-${at}`))
+    this.stopWatching()
   }
 
   /** All objects, as name and a text that is equal where the content is equal. */
@@ -173,6 +195,7 @@ export class Cluster {
   async stop(): Promise<void> {
     this.stopWatching()
     this.#agent.destroy()
+    this.#requests.close()
     await this.#child.stop()
   }
 
@@ -186,27 +209,10 @@ export class Cluster {
     }
   }
 
-  #send(method: string, path: string, body?: string, type?: string): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const target = this.#target(method, path)
-      const headers = {
-        ...target.headers,
-        ...(body === undefined
-          ? {}
-          : { 'content-type': type!, 'content-length': Buffer.byteLength(body) }),
-      }
-      const call = request({ ...target, headers, agent: this.#agent })
-      call.once('error', reject)
-      call.once('response', (answer) => {
-        const at = performance.now()
-        answer.resume()
-        answer.once('end', () => {
-          if (answer.statusCode! < 300) resolve(at)
-          else reject(new Error(`${this.zone}: ${method} ${path}: ${answer.statusCode}`))
-        })
-      })
-      call.end(body)
-    })
+  async #send(method: string, path: string, body?: string, type?: string): Promise<number> {
+    const { status, at } = await this.#requests.send(method, path, body, type)
+    if (status < 300) return at
+    throw new Error(`${this.zone}: ${method} ${path}: ${status}`)
   }
 
   #get(path: string): Promise<string> {

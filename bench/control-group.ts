@@ -1,6 +1,6 @@
 /** A control group of 200 MiB for each controller, v1 or v2, where this user may make one. */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
-import { fill } from './load.ts'
+import { fill } from './bursts.ts'
 import type { Context, Measure } from './measure.ts'
 import { mebibytes } from './proc.ts'
 import { Mesh } from './zones.ts'

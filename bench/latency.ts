@@ -1,8 +1,9 @@
 /** Five changes per second: how long after the commit in A the others have it. */
 import type { Change } from './cluster.ts'
+import { drive } from './drive.ts'
 import type { Context, Measure } from './measure.ts'
 import { editText, widgetText } from './objects.ts'
-import { drive, Tracker } from './tracker.ts'
+import { Tracker } from './tracker.ts'
 import { Mesh } from './zones.ts'
 
 const PER_SECOND = 5

@@ -1,13 +1,11 @@
 /** Three zones on loopback: an API server and a controller each, the controllers joined over a backend of Weir. */
 import { randomBytes } from 'node:crypto'
-import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { get } from 'node:http'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { KeyPair } from 'weir-mesh/core'
 import { writeKeyFile } from 'weir-mesh/node'
+import { takePorts } from '../packages/mesh-controller/src/app/demo-ports.ts'
 import { Child, until } from './children.ts'
 import { Cluster } from './cluster.ts'
 import { CONTROLLER_BIN, Folder } from './folder.ts'
@@ -161,16 +159,16 @@ export class Mesh {
   /** Whether somebody has to look at the logs. */
   #kept = false
 
-  /** API servers and configs; controllers are started by `start`. */
+  /** API servers, which have worked already, and configs; controllers are started by `start`. */
   static async prepare(options: MeshOptions = {}): Promise<Mesh> {
     const mesh = new Mesh()
     writeFileSync(join(mesh.folder.path, 'status.token'), STATUS_TOKEN, { mode: 0o600 })
     const seats: Seat[] = []
+    const ports = await takePorts(2 * NAMES.length)
     for (const zone of NAMES) {
       const key = KeyPair.generate()
       writeKeyFile(join(mesh.folder.path, `${zone}.key`), key)
-      const port = await freeUdpPort()
-      const statusPort = await freeTcpPort()
+      const [port, statusPort] = [ports.pop()!, ports.pop()!]
       seats.push({ zone, id: Buffer.from(key.id).toString('hex'), port, statusPort })
     }
     for (const seat of seats) {
@@ -179,6 +177,7 @@ export class Mesh {
       writeFileSync(config, JSON.stringify(configOf(seat, seats, options)))
       mesh.controllers.push(new Controller(seat, config, mesh.folder, options))
     }
+    for (const cluster of mesh.clusters) await cluster.warmUp()
     return mesh
   }
 
@@ -232,22 +231,4 @@ function configOf(own: Seat, seats: readonly Seat[], options: MeshOptions) {
     memory: options.memory ?? '200Mi',
     status: { listen: `127.0.0.1:${own.statusPort}`, tokenFile: 'status.token' },
   }
-}
-
-async function freeUdpPort(): Promise<number> {
-  const socket = createSocket('udp4')
-  socket.bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  return port
-}
-
-async function freeTcpPort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  return port
 }

@@ -3,10 +3,8 @@
  * by its command, and they meet over QUIC on loopback.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { KeyPair } from 'weir-mesh/core'
@@ -15,6 +13,7 @@ import {
   openCluster,
   type TestCluster,
 } from '../packages/mesh-controller/src/api-server/testing.ts'
+import { takePorts } from '../packages/mesh-controller/src/app/demo-ports.ts'
 import { until } from './processes.ts'
 
 const PROGRAM = new URL('../packages/mesh-controller/bin/weir-mesh-controller.js', import.meta.url)
@@ -137,9 +136,10 @@ export class MeshUnderTest {
 
   static async open(count: number): Promise<MeshUnderTest> {
     const mesh = new MeshUnderTest()
+    const ports = await takePorts(2 * count)
     for (let index = 0; index < count; index++) {
       const name = `zone-${'abc'[index]}`
-      const zone = new ZoneUnderTest(name, mesh.folder, await freeUdpPort(), await freePort())
+      const zone = new ZoneUnderTest(name, mesh.folder, ports.pop()!, ports.pop()!)
       zone.cluster = await openCluster()
       writeFileSync(join(mesh.folder, `${name}.kubeconfig`), zone.cluster.server.kubeconfig())
       mesh.zones.push(zone)
@@ -172,22 +172,4 @@ export class MeshUnderTest {
     for (const zone of this.zones) await zone.cluster.close()
     rmSync(this.folder, { recursive: true, force: true })
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-export async function freeUdpPort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  await once(socket, 'close')
-  return port
 }

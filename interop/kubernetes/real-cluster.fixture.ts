@@ -8,7 +8,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort } from '../../tests/mesh.ts'
+import { takePorts } from '../../packages/mesh-controller/src/app/demo-ports.ts'
 import { until } from '../../tests/processes.ts'
 import { ApiUser } from './api-user.fixture.ts'
 import type { Binaries } from './binaries.ts'
@@ -60,7 +60,8 @@ export class RealCluster {
     const { folder } = options
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const authority = await makeAuthority()
-    const ports = { api: await freePort(), client: await freePort(), peer: await freePort() }
+    const [api, client, peer] = await takePorts(3)
+    const ports = { api: api!, client: client!, peer: peer! }
     const cluster = new RealCluster(options, authority, ports)
     const server = await signedBy(authority, { name: 'kube-apiserver', server: true })
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })

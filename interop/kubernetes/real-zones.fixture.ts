@@ -11,7 +11,8 @@ import {
   type TestCluster,
   widgetDefinition,
 } from '../../packages/mesh-controller/src/api-server/testing.ts'
-import { freePort, freeUdpPort, ZoneUnderTest } from '../../tests/mesh.ts'
+import { takePorts } from '../../packages/mesh-controller/src/app/demo-ports.ts'
+import { ZoneUnderTest } from '../../tests/mesh.ts'
 import { until } from '../../tests/processes.ts'
 import type { ApiUser } from './api-user.fixture.ts'
 import type { Binaries } from './binaries.ts'
@@ -69,8 +70,9 @@ export class RealZones {
   async #open({ binaries, flags, define }: RealZonesOptions): Promise<void> {
     const { folder } = this
     writeFileSync(join(folder, 'status.token'), STATUS_TOKEN, { mode: 0o600 })
+    const ports = await takePorts(6)
     for (const name of ['zone-a', 'zone-b', 'zone-c']) {
-      this.zones.push(new ZoneUnderTest(name, folder, await freeUdpPort(), await freePort()))
+      this.zones.push(new ZoneUnderTest(name, folder, ports.pop()!, ports.pop()!))
     }
     this.clusters.push(
       ...(await Promise.all(
