@@ -142,6 +142,14 @@ export function isKubeError(error: unknown, code?: string): error is KubeError {
   return error instanceof KubeError && isWeirError(error, code)
 }
 
+// What a person has to mend: a missing permission, a kind or a path that is not there.
+const REFUSALS = Object.freeze([403, 404, 405])
+
+/** Whether the server answered, and its answer is no for this collection alone: others may go on without it. */
+export function isRefusal(error: unknown): error is KubeError {
+  return error instanceof KubeError && REFUSALS.includes(error.status)
+}
+
 /** `Retry-After` in ms: a number of seconds; the form with a date is not used by API servers. */
 export function retryAfterOf(header: string | undefined): number | undefined {
   if (header === undefined || !/^\d{1,6}$/.test(header)) return undefined

@@ -15,7 +15,7 @@ export {
   type PemSource,
   readKubeconfig,
 } from './cluster-config.ts'
-export { errorOfStatus, isKubeError, KubeError } from './errors.ts'
+export { errorOfStatus, isKubeError, isRefusal, KubeError } from './errors.ts'
 export { buildEvent, type EventTarget, type EventText } from './event.ts'
 export {
   cloneJson,
@@ -33,6 +33,7 @@ export { checkKeys, diffPatch, mergePatch } from './merge.ts'
 export type { LargeObject } from './metadata-scanner.ts'
 export type { CachedObject } from './object-cache.ts'
 export {
+  type Collection,
   Reflector,
   type ReflectorEvent,
   type ReflectorOptions,
@@ -50,4 +51,4 @@ export {
   pathOf,
   type ResourceRef,
 } from './types.ts'
-export type { WatchFault } from './watch-loop.ts'
+export { rewound, type WatchFault } from './watch-loop.ts'

@@ -46,6 +46,10 @@ export interface ReflectorOptions<P> {
   onSynced?(): void
   /** Before a list that is not the first: what it throws ends the attempt, and it is tried again after a wait. */
   beforeRelist?(): Promise<void>
+  /** Before a watch that does not follow its own list; as `beforeRelist`. */
+  beforeWatch?(): Promise<void>
+  /** A list or a watch of this namespace has ended with this error; it is tried again. */
+  onFailed?(namespace: string | undefined, error: unknown): void
   /** A list was completed; `again` from the second on. */
   onListed?(namespace: string | undefined, again: boolean): Promise<void> | void
   readonly heartbeats?: Heartbeats
@@ -70,6 +74,19 @@ export interface ReflectorState {
   readonly notRemembered: number
   /** The last failures of loops that have not recovered, empty when all is well. */
   readonly problem: string
+}
+
+/** One namespace of the resource, or all of them: what one list shows. */
+export interface Collection {
+  readonly namespace: string | undefined
+  /** Whether it was listed once. */
+  readonly listed: boolean
+  /** What went wrong last, empty when the last step went well. */
+  readonly problem: string
+  /** Whether the server refused it: what a person has to mend. */
+  readonly refused: boolean
+  /** The newest version that was seen of it; empty before it was listed. */
+  readonly version: string
 }
 
 interface LoopState {
@@ -124,10 +141,10 @@ export class Reflector<P> implements AsyncDisposable {
     let problem = ''
     let lists = 0
     let watches = 0
-    for (const { loop, pulse } of this.#loops) {
-      lists += loop.lists
-      watches += loop.watches
-      problem ||= loop.problem || (pulse.stalled ? 'the watch is silent' : '')
+    for (const state of this.#loops) {
+      lists += state.loop.lists
+      watches += state.loop.watches
+      problem ||= collectionOf(state).problem
     }
     return {
       synced: this.synced,
@@ -137,6 +154,15 @@ export class Reflector<P> implements AsyncDisposable {
       notRemembered: this.#notRemembered,
       problem,
     }
+  }
+
+  /** One by one, what `state` says of all. */
+  *collections(): IterableIterator<Collection> {
+    for (const state of this.#loops) yield collectionOf(state)
+  }
+
+  collection(namespace: string | undefined): Collection {
+    return collectionOf(this.#stateOf(namespace))
   }
 
   /** What is remembered of an object; the namespace is empty for a cluster-scoped one. */
@@ -216,6 +242,8 @@ export class Reflector<P> implements AsyncDisposable {
       watched: (type, object, bytes) =>
         type === 'DELETED' ? this.#gone(object, bytes) : this.#seen(object, bytes, round),
       large: (large, listing) => this.#large(large, listing, round),
+      watchBegins: () => this.#options.beforeWatch?.(),
+      failed: (error) => this.#options.onFailed?.(namespace, error),
     }
   }
 
@@ -360,6 +388,16 @@ export class Reflector<P> implements AsyncDisposable {
 
   #count(name: string, help: string): void {
     this.#scope.counters.counter(name, help).add()
+  }
+}
+
+function collectionOf({ namespace, loop, pulse, listedOnce }: LoopState): Collection {
+  return {
+    namespace,
+    listed: listedOnce,
+    problem: loop.problem || (pulse.stalled ? 'the watch is silent' : ''),
+    refused: loop.refused,
+    version: loop.version,
   }
 }
 

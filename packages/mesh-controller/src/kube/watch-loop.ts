@@ -17,7 +17,7 @@ import {
 } from 'weir-mesh/runtime'
 import { readChunks } from './chunks.ts'
 import { type KubeClient, queryOf } from './client.ts'
-import { errorOfStatus, KubeError } from './errors.ts'
+import { errorOfStatus, isRefusal, KubeError } from './errors.ts'
 import { isJsonObject, type JsonObject, parseJson } from './json.ts'
 import { LineSplitter, type Piece } from './line-splitter.ts'
 import { ListSplitter } from './list-splitter.ts'
@@ -39,6 +39,10 @@ export interface WatchSink {
     bytes: number,
   ): Promise<void> | void
   large(large: LargeObject, listing: boolean): Promise<void> | void
+  /** Before a watch that does not follow its own list. What it throws ends the attempt. */
+  watchBegins(): Promise<void> | void
+  /** An attempt has ended with this. */
+  failed(error: unknown): void
 }
 
 /** Lets a test hold or fail the loop at a stage. */
@@ -69,6 +73,9 @@ export class WatchLoop {
   /** The last version that was known before a new list. */
   #reached = ''
   #problem = ''
+  #refused = false
+  #rewound: KubeError | undefined
+  #justListed = false
   #lists = 0
   #watches = 0
   #progress = false
@@ -84,6 +91,16 @@ export class WatchLoop {
   /** What went wrong last, empty when the last step went well. */
   get problem(): string {
     return this.#problem
+  }
+
+  /** Whether the last step was refused by the server: what a person has to mend. */
+  get refused(): boolean {
+    return this.#refused
+  }
+
+  /** The version that was seen last; empty before the first list. */
+  get version(): string {
+    return this.#resourceVersion || this.#reached
   }
 
   get lists(): number {
@@ -126,6 +143,8 @@ export class WatchLoop {
   async #list(signal: AbortSignal): Promise<void> {
     const { resource, namespace, pageLimit, sink, fault } = this.#options
     await hold(fault, 'list', signal)
+    // Its versions grow past the old ones in time; what is missing in it is still not deleted.
+    if (this.#rewound) throw this.#rewound
     this.#lists++
     await settle(sink.listBegins(), signal)
     let token = ''
@@ -145,6 +164,7 @@ export class WatchLoop {
     this.#checkOrder(version)
     await settle(sink.listEnds(), signal)
     this.#resourceVersion = version
+    this.#justListed = true
     this.#progress = true
   }
 
@@ -154,10 +174,8 @@ export class WatchLoop {
    */
   #checkOrder(version: string): void {
     if (this.#reached === '' || compareResourceVersions(version, this.#reached) >= 0) return
-    throw new KubeError(
-      'KUBE_REWOUND',
-      `the cluster went back from resourceVersion ${this.#reached} to ${version}, as one that was restored or replaced; restart this program`,
-    )
+    this.#rewound = rewound(this.#reached, version)
+    throw this.#rewound
   }
 
   async #page(path: string, signal: AbortSignal): Promise<JsonObject> {
@@ -185,8 +203,10 @@ export class WatchLoop {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const { client, resource, namespace, watchSeconds, account, pulse, fault } = this.#options
+    const { client, resource, namespace, watchSeconds, account, pulse, fault, sink } = this.#options
     await hold(fault, 'watch', signal)
+    if (this.#justListed) this.#justListed = false
+    else await settle(sink.watchBegins(), signal)
     this.#watches++
     const spread = Math.max(watchSeconds.max - watchSeconds.min, 0)
     const query = queryOf({
@@ -213,7 +233,7 @@ export class WatchLoop {
   #line(piece: Piece): Promise<void> | void {
     const { fault, scope } = this.#options
     this.#progress = true
-    this.#problem = ''
+    this.#well()
     if (fault) return hold(fault, 'event', scope.signal).then(() => this.#event(piece))
     return this.#event(piece)
   }
@@ -283,11 +303,16 @@ export class WatchLoop {
 
   #succeeded(): void {
     this.#backoff.reset()
+    this.#well()
+  }
+
+  #well(): void {
     this.#problem = ''
+    this.#refused = false
   }
 
   #failed(error: unknown, code: string): void {
-    const { client, resource, namespace, pulse } = this.#options
+    const { client, resource, namespace, pulse, sink } = this.#options
     const expired = code === 'KUBE_GONE'
     if (code === 'KUBE_SILENT') {
       pulse.silent()
@@ -296,6 +321,8 @@ export class WatchLoop {
     counter(client, 'kube_watch_failures_total', 'Lists and watches that ended with an error.')
     if (expired) counter(client, 'kube_relists_total', 'Lists that a 410 made necessary.')
     this.#problem = describeError(error)
+    this.#refused = isRefusal(error)
+    sink.failed(error)
     client.log.warn(expired ? 'the watch is too old, listing again' : 'the watch ended', {
       resource: resource.plural,
       namespace,
@@ -307,6 +334,14 @@ export class WatchLoop {
     const asked = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0
     await this.#options.scope.sleep(Math.max(this.#backoff.next(), asked))
   }
+}
+
+/** The error for a list that is older than what was seen before. */
+export function rewound(reached: string, version: string): KubeError {
+  return new KubeError(
+    'KUBE_REWOUND',
+    `the cluster went back from resourceVersion ${reached} to ${version}, as one that was restored from a copy: nothing more is taken from it. A restart of this program makes it count, and deletes in the other zones what is missing in it: first bring back from them what has to stay`,
+  )
 }
 
 function parseObject(text: string): KubeObject {

@@ -25,8 +25,10 @@ export function decide(row: Row, zoneNamed: (name: string) => Zone | undefined):
   }
   if (!observed) return NONE
   const zone = zoneNamed(observed.owner)
-  // Unknown or incomplete owners delete nothing, and neither does another cluster than the one it was born in.
-  if (!zone?.complete || zone.overflowed > 0 || zone.cluster !== observed.cluster) return NONE
+  if (!zone || zone.overflowed > 0) return NONE
+  // Being absent means nothing while the owner is incomplete, or when another cluster speaks than the one it was born in.
+  const absent = zone.complete && zone.cluster === observed.cluster
+  if (!absent && row.goneUid !== observed.uid) return NONE
   return { type: 'delete', uid: observed.uid, version: observed.version }
 }
 

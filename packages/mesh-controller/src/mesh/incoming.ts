@@ -147,7 +147,7 @@ export class Incoming implements Disposable {
       case 'put':
         return this.#set(zone, seq, 0, body.item, effects)
       case 'delete':
-        return this.#unset(zone, this.#rows.find(body.name), effects)
+        return this.#gone(zone, this.#rows.find(body.name), effects)
       case 'begin':
         zone.snapshot = { id: body.snapshot, beginSeq: seq, cluster: body.cluster, received: 0 }
         if (zone.cluster === '') zone.cluster = body.cluster
@@ -184,6 +184,17 @@ export class Incoming implements Disposable {
       hash,
       next: undefined,
     })
+    effects.touched(row)
+  }
+
+  /** Said by name, it counts before the snapshot is complete, if it is said of the cluster the replica is from. */
+  #gone(zone: Zone, row: Row | undefined, effects: IncomingEffects): void {
+    if (!row) return
+    this.#unset(zone, row, effects)
+    const cluster = zone.complete ? zone.cluster : zone.snapshot?.cluster
+    const { observed, desired } = row
+    if (desired || observed?.owner !== zone.name || observed.cluster !== cluster) return
+    row.goneUid = observed.uid
     effects.touched(row)
   }
 

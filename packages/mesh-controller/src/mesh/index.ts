@@ -3,10 +3,10 @@ export { OWNER_CLUSTER_ANNOTATION, OWNER_VERSION_ANNOTATION, OWNER_ZONE_LABEL } 
 export { type MeshLimits, meshTerms } from './memory.ts'
 export { meshTopic } from './names.ts'
 export { BODY_BYTES_MAX } from './protocol.ts'
-export {
-  Replication,
-  type ReplicationFaults,
-  type ReplicationOptions,
-  type ResourceConfig,
-  type ZoneStatus,
-} from './replication.ts'
+export { Replication } from './replication.ts'
+export type {
+  ReplicationFaults,
+  ReplicationOptions,
+  ResourceConfig,
+  ZoneStatus,
+} from './replication-options.ts'

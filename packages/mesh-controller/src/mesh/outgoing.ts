@@ -139,6 +139,12 @@ export class Outgoing implements Disposable {
     return 'ok'
   }
 
+  /** Writes out what waits for a full chunk: the rest of the snapshot may take long. */
+  flush(effects: PublishEffects): void {
+    assert(this.#open, 'no snapshot to write out')
+    this.#flush(this.#open, effects)
+  }
+
   /** Ends the snapshot: from here on the receivers delete what it did not name. */
   end(effects: PublishEffects): void {
     const open = this.#open

@@ -40,6 +40,7 @@ export type ReplicationEvent =
       readonly hash: string
       readonly content: Uint8Array
     }
+  | { readonly type: 'snapshot-flush' }
   | { readonly type: 'snapshot-end' }
   | { readonly type: 'snapshot-abort' }
 
@@ -91,7 +92,10 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     this.#appliesMax = options.appliesMax
   }
 
-  get outgoing(): Omit<Outgoing, 'changed' | 'gone' | 'begin' | 'item' | 'end' | 'abort'> {
+  get outgoing(): Omit<
+    Outgoing,
+    'changed' | 'gone' | 'begin' | 'item' | 'flush' | 'end' | 'abort'
+  > {
     return this.#outgoing
   }
 
@@ -206,6 +210,8 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
         if (result === 'stale') effects.refetch(row)
         return
       }
+      case 'snapshot-flush':
+        return this.#outgoing.flush(effects)
       case 'snapshot-end':
         return this.#outgoing.end(effects)
       case 'snapshot-abort':

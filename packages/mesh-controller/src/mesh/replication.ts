@@ -7,9 +7,9 @@
  *
  * Memory: the terms of `meshTerms`.
  */
-import type { Ledger, Term } from 'weir-mesh/bounds'
+import type { Term } from 'weir-mesh/bounds'
 import { copyBytes } from 'weir-mesh/codec'
-import type { KeyPair, NodeId, TopicId } from 'weir-mesh/core'
+import type { NodeId } from 'weir-mesh/core'
 import { logId, zoneLogId } from 'weir-mesh/core'
 import { NEVER } from 'weir-mesh/machine'
 import {
@@ -17,21 +17,18 @@ import {
   type Counter,
   describeError,
   type Heartbeat,
-  type Heartbeats,
   isWeirError,
   msBetween,
-  type Random,
   type Scope,
   TaskGroup,
   type Timer,
 } from 'weir-mesh/runtime'
-import type { LogName, LogStore, StoredOperation } from 'weir-mesh/store'
-import type { Published } from 'weir-mesh/sync'
-import { type KubeClient, Reflector, type ReflectorEvent } from '../kube/index.ts'
+import type { StoredOperation } from 'weir-mesh/store'
+import { Reflector, type ReflectorEvent } from '../kube/index.ts'
 import { Applier } from './applier.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
 import { CONTENT_BYTES_MAX, CONTENT_ITEMS_MAX, countItems } from './content.ts'
-import type { MeshLimits, meshTerms } from './memory.ts'
+import { Coverage } from './coverage.ts'
 import type { ObjectName } from './names.ts'
 import { observeWithContent } from './observation.ts'
 import { OwnLog } from './own-log.ts'
@@ -42,58 +39,10 @@ import {
   type ReplicationEvent,
   ReplicationMachine,
 } from './replication-machine.ts'
+import type { ReplicationOptions, ZoneStatus } from './replication-options.ts'
 import { Reporter } from './reporter.ts'
 import { Snapshotter, type WatchedResource } from './snapshotter.ts'
 import type { Zone } from './zone.ts'
-
-export interface ResourceConfig {
-  readonly group: string
-  readonly version: string
-  readonly kind: string
-  readonly namespaces?: readonly string[]
-}
-
-/** Lets tests stop or stall a part; each must show in the readiness check. */
-export interface ReplicationFaults {
-  readonly ownLog?: () => Promise<void> | void
-  readonly apply?: () => Promise<void> | void
-  readonly watch?: (stage: 'list' | 'watch' | 'event') => Promise<void> | void
-}
-
-export interface ReplicationOptions {
-  readonly scope: Scope
-  readonly ledger: Ledger
-  readonly terms: ReturnType<typeof meshTerms>
-  readonly limits: MeshLimits
-  readonly heartbeats: Heartbeats
-  readonly random: Random
-  readonly zone: string
-  readonly incarnation: number
-  readonly key: KeyPair
-  readonly topic: TopicId
-  readonly resources: readonly ResourceConfig[]
-  readonly client: KubeClient
-  readonly store: LogStore
-  /** Whether a key that nobody configured may speak for a zone whose name is free. Default false. */
-  readonly bindUnknown?: boolean
-  /** Keeps an own operation and offers it to the peers. */
-  readonly publish: (operation: StoredOperation) => Promise<Published>
-  /** Removes a log that does not count any more from the store. */
-  readonly deleteLog: (log: LogName) => Promise<unknown>
-  readonly faults?: ReplicationFaults
-  /** Silence after which a part counts as stalled. Default 8 000 ms. */
-  readonly heartbeatMs?: number
-}
-
-export interface ZoneStatus {
-  readonly zone: string
-  readonly id: string
-  readonly objects: number
-  readonly complete: boolean
-  readonly cluster: string
-  readonly incarnation: number
-  readonly sequence: number
-}
 
 /** Log bytes that may be spent beyond the live content before a snapshot makes the log short again; less at rest. */
 const SLACK_BYTES = 2 * 1024 * 1024
@@ -117,10 +66,9 @@ export class Replication implements AsyncDisposable {
   readonly #applied: Counter
   readonly #received: Counter
   #resources: readonly WatchedResource[] = Object.freeze([])
-  #reflectors: readonly Reflector<undefined>[] = Object.freeze([])
+  readonly #coverage = new Coverage()
   readonly #cluster: ClusterIdentity
   #problem = 'starting'
-  #synced = 0
   #handled = 0
   #timer: Timer | undefined
   #timerAt = NEVER
@@ -133,8 +81,8 @@ export class Replication implements AsyncDisposable {
     const { ledger, terms, limits, heartbeats, zone, incarnation, topic } = options
     this.#options = options
     this.#scope = options.scope.child('replication')
-    this.#cluster = new ClusterIdentity(options.client)
     const scope = this.#scope
+    this.#cluster = new ClusterIdentity(options.client, scope.log)
     const account = (term: Term) => ledger.require(term)
     this.#machine = scope.own(
       'machine',
@@ -182,6 +130,7 @@ export class Replication implements AsyncDisposable {
       heartbeat: pulse('snapshot'),
       cluster: this.#cluster,
       resources: () => this.#resources,
+      collection: (resource, namespace) => this.#coverage.collection(resource, namespace),
       count: () => this.#machine.outgoing.liveObjects,
       dispatch: (event) => this.#dispatch(event),
       room: () => this.#ownLog.room(),
@@ -224,12 +173,10 @@ export class Replication implements AsyncDisposable {
 
   /** Why replication is not ready, or undefined when every kind is watched and the first snapshot is written. */
   get problem(): string | undefined {
+    const named = this.#cluster.doubt || this.#coverage.problem || this.#snapshotter.held
+    if (named) return named
     if (this.#problem !== '') return this.#problem
-    if (this.#snapshotter.written === 0) return 'the first snapshot is not written yet'
-    for (const { state, resource } of this.#reflectors) {
-      if (state.problem !== '') return `${resource.plural}: ${state.problem}`
-    }
-    return undefined
+    return this.#snapshotter.written === 0 ? 'the first snapshot is not written yet' : undefined
   }
 
   /** Whether anything is being written, here or into the own log, or was since the last look. */
@@ -264,6 +211,8 @@ export class Replication implements AsyncDisposable {
       incarnation: this.#options.incarnation,
       cluster: this.#cluster.uid,
       problem: this.problem ?? '',
+      believed: this.#cluster.doubt === '',
+      refused: [...this.#coverage.refused()],
       objects: this.#machine.objects,
       ownObjects: outgoing.liveObjects,
       ownSequence: outgoing.seq,
@@ -327,7 +276,9 @@ export class Replication implements AsyncDisposable {
       }
     }
     this.#problem = 'the objects of this zone are being listed'
-    this.#reflectors = Object.freeze(this.#resources.map((resource) => this.#watch(resource)))
+    this.#coverage.follow(
+      this.#resources.map((resource) => ({ resource, reflector: this.#watch(resource) })),
+    )
   }
 
   async #find(signal: AbortSignal): Promise<void> {
@@ -356,23 +307,31 @@ export class Replication implements AsyncDisposable {
         project: () => undefined,
         onEvent: (event) => this.#observed(resource, event),
         beforeRelist: () => this.#cluster.check(this.#scope.signal),
+        beforeWatch: () => this.#cluster.checkWatch(this.#scope.signal),
+        onListed: () => this.#covered(),
+        onFailed: (_namespace, error) => {
+          this.#cluster.noteFailure(error)
+          this.#covered()
+        },
         onLarge: ({ name, namespace, uid, bytes }) => {
           if (name === undefined) return
           const object = { resource: resource.name, namespace: namespace ?? '', name }
           this.#reporter.tooLarge(object, resource.ref, uid ?? '', bytes, CONTENT_BYTES_MAX)
         },
-        onSynced: () => {
-          this.#synced++
-          if (this.#synced < this.#resources.length) return
-          this.#problem = ''
-          this.#listed = true
-          this.#listing.resolve()
-          this.#snapshotter.request()
-        },
         ...(resource.namespaces ? { namespaces: resource.namespaces } : {}),
         ...(faults?.watch ? { fault: faults.watch } : {}),
       }),
     )
+  }
+
+  /** Something was listed or refused: begins when that is all, and lets the snapshot look again. */
+  #covered(): void {
+    if (this.#listed) return this.#snapshotter.listed()
+    if (!this.#coverage.suffices) return
+    this.#problem = ''
+    this.#listed = true
+    this.#listing.resolve()
+    this.#snapshotter.request()
   }
 
   /** Called for one event after the other; the promise holds the watch back. */

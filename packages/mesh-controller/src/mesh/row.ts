@@ -60,6 +60,8 @@ export class Row implements ObjectName {
   givenLog = ''
   givenSeq = -1
   givenPart = 0
+  /** uid of the replica whose owner said that it is gone; empty for none. */
+  goneUid = ''
   state: RowState = 'idle'
   /** Something changed while a write was under way. */
   again = false
@@ -113,6 +115,7 @@ export class Row implements ObjectName {
   /** Puts an entry at its place, instead of an earlier one of the same zone. */
   setDesired(entry: Desired): void {
     this.removeDesired(entry.zone)
+    this.goneUid = ''
     if (!this.desired || entry.zone.name < this.desired.zone.name) {
       entry.next = this.desired
       this.desired = entry

@@ -2,11 +2,27 @@
  * Writes a snapshot of the own objects: reads them from the API in pages and hands them to the machine one by one.
  * Waits for room in the own log before each, so memory does not depend on how many there are.
  *
- * A list that fails gives the snapshot up and begins another one after a delay; the receivers then replace the first.
+ * A list that fails gives the snapshot up and begins another one after a delay; the receivers then replace the first. One
+ * that is refused holds only the end back: without it nothing counts as absent, and what is put and deleted acts at once.
  */
-import { Backoff, describeError, type Heartbeat, type Random, type Scope } from 'weir-mesh/runtime'
-import { type KubeClient, KubeError, type KubeObject, type ResourceRef } from '../kube/index.ts'
+import {
+  abortable,
+  Backoff,
+  describeError,
+  type Heartbeat,
+  type Random,
+  type Scope,
+} from 'weir-mesh/runtime'
+import {
+  type Collection,
+  isRefusal,
+  type KubeClient,
+  KubeError,
+  type KubeObject,
+  type ResourceRef,
+} from '../kube/index.ts'
 import type { ClusterIdentity } from './cluster-identity.ts'
+import { placeOf, refusalOf } from './coverage.ts'
 import type { ObjectName } from './names.ts'
 import { observeWithContent } from './observation.ts'
 import type { ReplicationEvent } from './replication-machine.ts'
@@ -26,6 +42,11 @@ export interface SnapshotterOptions {
   readonly heartbeat: Heartbeat
   readonly cluster: ClusterIdentity
   readonly resources: () => readonly WatchedResource[]
+  /** What the watch knows of a kind in a namespace. */
+  readonly collection: (
+    resource: WatchedResource,
+    namespace: string | undefined,
+  ) => Collection | undefined
   /** Objects born here, as known now. */
   readonly count: () => number
   readonly dispatch: (event: ReplicationEvent) => void
@@ -33,6 +54,11 @@ export interface SnapshotterOptions {
   readonly roomForBegin: () => Promise<void>
   /** Takes the own object that the last item was too old for, if there was one. */
   readonly takeStale: () => ObjectName | undefined
+}
+
+interface Place {
+  readonly resource: WatchedResource
+  readonly namespace: string | undefined
 }
 
 const PAGE_OBJECTS = 128
@@ -43,6 +69,8 @@ export class Snapshotter {
   #running = false
   #wanted = false
   #written = 0
+  #held = ''
+  #wake: (() => void) | undefined
 
   constructor(options: SnapshotterOptions) {
     this.#options = options
@@ -55,13 +83,25 @@ export class Snapshotter {
     return this.#written
   }
 
+  /** Whether one is being written, or waits to begin again; one that waits for its end leaves the log to others. */
   get running(): boolean {
-    return this.#running
+    return this.#running && this.#held === ''
   }
 
-  /** Wants a snapshot; one that is being written counts for it. */
+  /** What the end waits for and what to do, empty when it waits for nothing. */
+  get held(): string {
+    return this.#held
+  }
+
+  /** Something was listed that could not be: the end may have waited for it. */
+  listed(): void {
+    this.#wake?.()
+  }
+
+  /** Wants a snapshot; one that is being written counts for it, and one that waits for its end is begun anew. */
   request(): void {
     this.#wanted = true
+    this.#wake?.()
     if (this.#running || this.#options.scope.closed) return
     this.#running = true
     this.#options.scope.spawn('snapshot', (signal) => this.#run(signal))
@@ -74,8 +114,7 @@ export class Snapshotter {
         this.#wanted = false
         heartbeat.beat()
         try {
-          await this.#write(signal)
-          this.#written++
+          if (await this.#write(signal)) this.#written++
           this.#backoff.reset()
         } catch (error) {
           if (signal.aborted) return
@@ -100,23 +139,90 @@ export class Snapshotter {
     }
   }
 
-  async #write(signal: AbortSignal): Promise<void> {
+  /** @returns whether it was ended; otherwise another one is wanted in its place. */
+  async #write(signal: AbortSignal): Promise<boolean> {
     const { cluster, count, dispatch, room, roomForBegin, resources } = this.#options
     await cluster.check(signal)
     await roomForBegin()
     dispatch({ type: 'snapshot-begin', cluster: cluster.uid, count: count() })
-    for (const resource of resources()) {
-      for (const namespace of resource.namespaces ?? [undefined]) {
-        await this.#list(resource, namespace, signal)
+    let left: readonly Place[] = resources().flatMap((resource) =>
+      (resource.namespaces ?? [undefined]).map((namespace) => ({ resource, namespace })),
+    )
+    const waits = new Backoff(this.#options.random, { firstMs: 500, mostMs: 30_000 })
+    try {
+      for (;;) {
+        left = await this.#listAll(left, signal)
+        if (left.length === 0) break
+        await room()
+        dispatch({ type: 'snapshot-flush' })
+        await this.#hold(waits.next(), signal)
+        if (this.#wanted) return false
+        await cluster.check(signal)
       }
+    } finally {
+      this.#held = ''
     }
     await room()
     dispatch({ type: 'snapshot-end' })
+    return true
+  }
+
+  /** @returns those that are refused. */
+  async #listAll(places: readonly Place[], signal: AbortSignal): Promise<Place[]> {
+    const refused: Place[] = []
+    let held = ''
+    for (const place of places) {
+      const problem = await this.#listOne(place, signal)
+      if (problem === undefined) continue
+      refused.push(place)
+      held ||= problem
+    }
+    if (held !== '' && this.#held === '') {
+      this.#options.scope.log.warn('a snapshot cannot end yet', { reason: held })
+    }
+    this.#held = held
+    return refused
+  }
+
+  /** @returns why a place is refused, undefined when it was listed. */
+  async #listOne({ resource, namespace }: Place, signal: AbortSignal): Promise<string | undefined> {
+    const name = placeOf(resource, namespace)
+    // Only what the watch has listed is known to be born here; the rest would be left out, and then be deleted elsewhere.
+    const known = this.#options.collection(resource, namespace)
+    if (!known?.listed) {
+      const problem = known?.problem ?? ''
+      return known?.refused ? refusalOf(name, problem) : `${name} is not listed yet: ${problem}`
+    }
+    try {
+      await this.#list(resource, namespace, known.version, signal)
+      return undefined
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      return refusalOf(name, describeError(error))
+    }
+  }
+
+  /** Waits until it may have changed, or a snapshot is wanted in place of this one. */
+  async #hold(delayMs: number, signal: AbortSignal): Promise<void> {
+    const { scope, heartbeat } = this.#options
+    if (this.#wanted) return
+    heartbeat.idle()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#wake = resolve
+    const timer = scope.timer('snapshot end', delayMs, resolve)
+    try {
+      await abortable(promise, signal)
+    } finally {
+      timer.cancel()
+      this.#wake = undefined
+    }
+    heartbeat.beat()
   }
 
   async #list(
     resource: WatchedResource,
     namespace: string | undefined,
+    seen: string,
     signal: AbortSignal,
   ): Promise<void> {
     let limit = PAGE_OBJECTS
@@ -130,6 +236,7 @@ export class Snapshotter {
           ...(namespace === undefined ? {} : { namespace }),
           ...(token === undefined ? {} : { continue: token }),
         })
+        this.#options.cluster.checkVersion(seen, page.resourceVersion)
         for (const object of page.items) await this.#item(resource, object, signal)
         token = page.continue
       } catch (error) {
