@@ -84,8 +84,13 @@ async function each(run: (at: number) => Promise<unknown>): Promise<void> {
   await Promise.all(Array.from({ length: CALLERS }, caller))
 }
 
-const objectBytes = ({ heapUsed, codeUsed }: Memory): number => heapUsed - codeUsed
-const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(2)
+function objectBytes({ heapUsed, codeUsed }: Memory): number {
+  return heapUsed - codeUsed
+}
+
+function mebibytes(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(2)
+}
 
 function judge(readings: ReadonlyMap<string, readonly Memory[]>): number {
   let failed = 0
