@@ -7,7 +7,7 @@ import { KeyPair, type TopicId } from 'weir-mesh/core'
 import { Counters, createLogger, Heartbeats, Scope, systemRandom } from 'weir-mesh/runtime'
 import { MemoryStore, memoryStoreTerms, type StoredOperation } from 'weir-mesh/store'
 import { openCluster, type TestCluster } from '../src/api-server/testing.ts'
-import { DEFAULT_KUBE_LIMITS, KubeClient, kubeTerms } from '../src/kube/index.ts'
+import { DEFAULT_KUBE_LIMITS, KubeClient, type KubeObject, kubeTerms } from '../src/kube/index.ts'
 import {
   type MeshLimits,
   meshTerms,
@@ -50,6 +50,8 @@ export class DirectMesh {
       faults?: ReplicationFaults
       limits?: Partial<MeshLimits>
       storeBytesMax?: number
+      namespaces?: readonly string[]
+      sameUid?: boolean
     } = {},
   ): Promise<DirectMesh> {
     const mesh = new DirectMesh()
@@ -69,7 +71,12 @@ export class DirectMesh {
   #zone(
     name: string,
     cluster: TestCluster,
-    options: { limits?: Partial<MeshLimits>; storeBytesMax?: number },
+    options: {
+      limits?: Partial<MeshLimits>
+      storeBytesMax?: number
+      namespaces?: readonly string[]
+      sameUid?: boolean
+    },
   ): DirectZone {
     const mesh = this
     const storeBytesMax =
@@ -106,6 +113,8 @@ export class DirectMesh {
           topic: mesh.#topic,
           limits,
           storeBytesMax,
+          namespaces: options.namespaces ?? ['default'],
+          sameUid: options.sameUid ?? false,
           others: () => mesh.zones.filter((each) => each !== this),
           ...(faults ? { faults } : {}),
         })
@@ -120,8 +129,20 @@ interface LifeOptions {
   readonly topic: TopicId
   readonly limits: MeshLimits
   readonly storeBytesMax: number
+  readonly namespaces: readonly string[]
+  /** Whether another server at the same address is the same cluster, as one that was restored from a copy. */
+  readonly sameUid: boolean
   readonly others: () => DirectZone[]
   readonly faults?: ReplicationFaults
+}
+
+/** Sees the same cluster in whatever answers. */
+class RestoredClient extends KubeClient {
+  override async get(...call: Parameters<KubeClient['get']>): Promise<KubeObject> {
+    const object = await super.get(...call)
+    if (call[2] === 'kube-system') object.metadata.uid = 'the-same'
+    return object
+  }
 }
 
 const lives = new WeakMap<DirectZone, Life>()
@@ -162,9 +183,14 @@ class Life {
       key: zone.key,
       topic,
       resources: [
-        { group: 'demo.weir.example', version: 'v1', kind: 'Widget', namespaces: ['default'] },
+        {
+          group: 'demo.weir.example',
+          version: 'v1',
+          kind: 'Widget',
+          namespaces: options.namespaces,
+        },
       ],
-      client: new KubeClient({
+      client: new (options.sameUid ? RestoredClient : KubeClient)({
         config: zone.cluster.config,
         scope: this.scope,
         ledger: this.ledger,

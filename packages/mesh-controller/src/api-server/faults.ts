@@ -11,7 +11,7 @@ export interface FaultRequest {
 
 export interface Fault {
   /** Answer with this error. 410 of a watch comes as an event, as from a real server. */
-  readonly status?: 401 | 409 | 410 | 429 | 500 | 503
+  readonly status?: 401 | 403 | 409 | 410 | 429 | 500 | 503
   /** `Retry-After` of a 429 or 503, in seconds. */
   readonly retryAfter?: number
   /** Wait before the answer. */
@@ -39,6 +39,8 @@ export function errorOfFault(fault: Fault): ApiError | undefined {
       return internal('a fault that a test asked for')
     case 401:
       return new ApiError(401, 'Unauthorized', 'Unauthorized')
+    case 403:
+      return new ApiError(403, 'Forbidden', 'User "test" has no role here')
     case 409:
       return new ApiError(
         409,

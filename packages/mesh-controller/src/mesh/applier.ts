@@ -170,6 +170,8 @@ export class Applier {
     if (account.take(cost) !== 'ok') return undefined
     try {
       const given = toObject(row, resource, { ...desired, version: '' }, decodeContent(bytes))
+      // The zone's cluster may be another by now; without this the patch would be empty for ever.
+      given.metadata.annotations![OWNER_CLUSTER_ANNOTATION] = observed.cluster
       return {
         seen: observed,
         patch: diffPatch(comparable(given), comparable(wanted)),

@@ -114,7 +114,7 @@ function setUp(objectsMax = 64) {
     machine[Symbol.dispose]()
     ledger.assertEmpty()
   }
-  return { machine, handle, operation, begin, observed, done, published, close }
+  return { machine, effects, handle, operation, begin, observed, done, published, close }
 }
 
 test('a complete snapshot deletes the replica that it does not name', () => {
@@ -163,6 +163,43 @@ test('a restarted zone deletes nothing before its first complete snapshot, then 
   world.operation(encodeEnd('zone-b', 1, 0), { incarnation: 2 })
   const old = Buffer.from(zoneLogId(topic, 'zone-b', 1).subarray(0, 2)).toString('hex')
   assert.deepEqual(world.done.slice(1).sort(), ['applied zone-b', 'delete w', `drop ${old}`].sort())
+  world.close()
+})
+
+test('a deletion by name counts before the first snapshot is complete, if it is of the cluster the replica is from', () => {
+  const world = setUp()
+  world.observed('gone', { owner: 'zone-b', cluster: 'cb' })
+  world.observed('other', { owner: 'zone-b', cluster: 'old' })
+  world.observed('anew', { owner: 'zone-b', cluster: 'cb' })
+  world.begin(1)
+  for (const name of ['gone', 'other', 'anew'])
+    world.operation(encodeDelete('zone-b', named(name), '9'))
+  assert.deepEqual(world.done, ['delete gone', 'delete anew'])
+  world.observed('anew', { owner: 'zone-b', cluster: 'cb', uid: 'another', version: '6' })
+  const row = [...world.machine.rows()].find(({ name }) => name === 'anew')!
+  world.handle({ type: 'applied', row, outcome: { type: 'conflict', observed: undefined } })
+  world.machine.wake(instant(60_000_000), world.effects)
+  assert.deepEqual(world.done, ['delete gone', 'delete anew'])
+  world.close()
+})
+
+test('a replica that was wanted again after its deletion is kept when another cluster speaks', () => {
+  const world = setUp()
+  world.observed('w', { owner: 'zone-b', cluster: 'old' }, 1)
+  world.begin(1, { cluster: 'old' })
+  world.operation(encodeDelete('zone-b', named('w'), '9'))
+  world.operation(encodePut('zone-b', item('w', 1)))
+  world.operation(encodeEnd('zone-b', 1, 0))
+  world.begin(1, { incarnation: 2, cluster: 'new' })
+  world.operation(encodeEnd('zone-b', 1, 0), { incarnation: 2 })
+  const row = [...world.machine.rows()][0]!
+  world.handle({ type: 'applied', row, outcome: { type: 'failed' } })
+  world.machine.wake(instant(60_000_000), world.effects)
+  assert.equal(row.desired, undefined)
+  assert.deepEqual(
+    world.done.filter((each) => each.includes(' w')),
+    ['delete w'],
+  )
   world.close()
 })
 

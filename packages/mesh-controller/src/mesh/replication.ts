@@ -212,7 +212,7 @@ export class Replication implements AsyncDisposable {
       cluster: this.#cluster.uid,
       problem: this.problem ?? '',
       believed: this.#cluster.doubt === '',
-      refused: [...this.#coverage.refused()],
+      refused: [...new Set([...this.#coverage.refused(), ...this.#snapshotter.missing])],
       objects: this.#machine.objects,
       ownObjects: outgoing.liveObjects,
       ownSequence: outgoing.seq,

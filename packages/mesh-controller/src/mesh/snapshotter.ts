@@ -70,6 +70,7 @@ export class Snapshotter {
   #wanted = false
   #written = 0
   #held = ''
+  #missing: readonly string[] = Object.freeze([])
   #wake: (() => void) | undefined
 
   constructor(options: SnapshotterOptions) {
@@ -91,6 +92,11 @@ export class Snapshotter {
   /** What the end waits for and what to do, empty when it waits for nothing. */
   get held(): string {
     return this.#held
+  }
+
+  /** Kinds and namespaces that the end waits for. */
+  get missing(): readonly string[] {
+    return this.#missing
   }
 
   /** Something was listed that could not be: the end may have waited for it. */
@@ -161,6 +167,7 @@ export class Snapshotter {
       }
     } finally {
       this.#held = ''
+      this.#missing = Object.freeze([])
     }
     await room()
     dispatch({ type: 'snapshot-end' })
@@ -181,6 +188,7 @@ export class Snapshotter {
       this.#options.scope.log.warn('a snapshot cannot end yet', { reason: held })
     }
     this.#held = held
+    this.#missing = refused.map(({ resource, namespace }) => placeOf(resource, namespace))
     return refused
   }
 
