@@ -19,19 +19,23 @@ const PACKAGES = ['weir', 'iroh', 'mesh-controller'] as const
 
 /**
  * How each is joined, and what is started by its path, beside the exports of the manifest. The library stays a file a
- * folder, which is what its users import; the controller is split by what its two processes need.
+ * folder, which is what its users import; the controller is split by what its two processes need. What only plans
+ * imports `weir-mesh/plan`, which has copies of the terms and limits of all the folders.
  */
-const JOINED: Readonly<
-  Record<(typeof PACKAGES)[number], Pick<BundleOptions, 'together' | 'takenIn' | 'entries'>>
-> = Object.freeze({
-  weir: { together: 'folder', entries: ['cli/main'] },
-  iroh: { together: 'package', entries: [] },
-  'mesh-controller': {
-    together: 'package',
-    entries: ['app/main', 'app/demo', 'api-server/main'],
-    takenIn: ['yaml', 'valibot'],
-  },
-})
+const JOINED: Readonly<Record<(typeof PACKAGES)[number], Omit<BundleOptions, 'folder'>>> =
+  Object.freeze({
+    weir: {
+      together: 'folder',
+      entries: ['cli/main', 'quic/open'],
+      copying: { folder: 'plan', not: ['runtime', 'bounds'] },
+    },
+    iroh: { together: 'package', entries: [] },
+    'mesh-controller': {
+      together: 'package',
+      entries: ['app/main', 'app/demo', 'api-server/main'],
+      takenIn: ['yaml', 'valibot'],
+    },
+  })
 
 const asked = process.argv.slice(2)
 const unknown = asked.filter((name) => !PACKAGES.some((known) => known === name))

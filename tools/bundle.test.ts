@@ -130,6 +130,70 @@ test('joined by package, who takes one name of a folder does not load the rest o
   assert.ok(loaded.length > 1, 'nothing is shared')
 })
 
+/** `plan` needs of `work` a number and what it loads when it opens, and of `base` a class that is there once. */
+const COPYING = Object.freeze({
+  'package.json': '{ "type": "module" }',
+  'dist/base/index.js': `export { Base } from './base.js'`,
+  'dist/base/base.js': `export class Base {}`,
+  'dist/work/index.js': `export { cost } from './cost.js'\nexport { Work } from './work.js'\nexport { plan } from './plan.js'`,
+  'dist/work/cost.js': `import { Base } from '../base/index.js'\nexport const cost = () => [7, Base.name]`,
+  'dist/work/work.js': `import { Base } from '../base/index.js'\nexport class Work extends Base {}`,
+  'dist/work/plan.js': `
+    import { cost } from './cost.js'
+    export const plan = () => ({ cost: cost(), open: async () => (await import('./work.js')).Work })`,
+  'dist/plan/index.js': `export { cost, plan } from '../work/index.js'`,
+})
+
+function copying(
+  t: TestContext,
+  entries: readonly string[],
+): { folder: string; done: Promise<void> } {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-bundle-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  for (const [path, text] of Object.entries(COPYING)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), text)
+  }
+  const done = bundle({
+    folder,
+    together: 'folder',
+    entries,
+    copying: { folder: 'plan', not: ['base'] },
+  })
+  return { folder, done }
+}
+
+test('a folder with copies has functions of the others, and no class and nothing that is lazy', async (t) => {
+  const { folder, done } = copying(t, ['base/index', 'work/index', 'work/work', 'plan/index'])
+  await done
+  const text = readFileSync(join(folder, 'dist/plan/index.js'), 'utf8')
+  assert.deepEqual(
+    [...text.matchAll(/(?:from |import\()"([^"]+)"/g)].map(([, to]) => to),
+    ['../base/index.js', '../work/work.js'],
+  )
+  const lines = `
+    import { plan } from ${JSON.stringify(join(folder, 'dist/plan/index.js'))}
+    import { Work } from ${JSON.stringify(join(folder, 'dist/work/index.js'))}
+    const planned = plan()
+    console.log(JSON.stringify([planned.cost, (await planned.open()) === Work]))`
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', lines], {
+    encoding: 'utf8',
+  })
+  assert.equal(child.stderr, '')
+  assert.deepEqual(JSON.parse(child.stdout), [[7, 'Base'], true])
+})
+
+test('what a copy imports lazily must be an entry, or a copy of it would be left behind', async (t) => {
+  const { done } = copying(t, ['base/index', 'work/index', 'plan/index'])
+  await assert.rejects(done, /work\.js is no entry/)
+})
+
+test('built-in modules are taken from the process', async (t) => {
+  const folder = packageOf(t)
+  await bundle({ folder, together: 'folder', entries: ENTRIES, takenIn: ['taken'] })
+  assert.doesNotMatch(readFileSync(join(folder, 'dist/b/main.js'), 'utf8'), /from "node:/)
+})
+
 test('the licence of what is taken in comes along', async (t) => {
   const folder = packageOf(t)
   await bundle({ folder, together: 'package', entries: ENTRIES, takenIn: ['taken'] })

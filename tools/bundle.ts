@@ -4,9 +4,11 @@
  * Node resolves, reads, compiles and links each module by itself, which costs most of a millisecond of CPU time: the
  * 350 of the controller and the library cost more than everything it does until it is ready. What is joined behaves as
  * before: the same entries at the same places, names that a person can read in a stack trace, lazy imports still lazy.
+ * Built-in modules are taken from the process; see `builtin-imports.ts`.
  *
  * The rules that must hold: a package never takes in another package of ours, so that a class such as `WeirError` is
- * there once; and what imports lazily may not end up in the file of its importer.
+ * there once; what imports lazily may not end up in the file of its importer; and where an entry gets copies of what
+ * it needs of other folders, those are functions and constants, not classes or state.
  */
 import {
   existsSync,
@@ -20,6 +22,7 @@ import {
 import { createRequire } from 'node:module'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { builtinImports } from './builtin-imports.ts'
 import { directImports } from './direct-imports.ts'
 
 export interface BundleOptions {
@@ -32,6 +35,15 @@ export interface BundleOptions {
    * stay imports; with `package` a module that only some entries need goes into a file of its own.
    */
   readonly together: 'folder' | 'package'
+  /**
+   * With `folder`: one that is a file with copies of what it imports of the others, so that who needs little of each
+   * does not load them. What it imports lazily stays where it is, and must be an entry.
+   */
+  readonly copying?: {
+    readonly folder: string
+    /** Folders with classes and state: they are there once. */
+    readonly not: readonly string[]
+  }
   /** Packages of others that are taken in with their licences; the rest is imported as it is. */
   readonly takenIn?: readonly string[]
 }
@@ -56,7 +68,11 @@ export async function bundle(options: BundleOptions): Promise<void> {
         format: 'esm',
         target: 'es2024',
         logLevel: 'warning',
-        plugins: [outside(options, dist), direct(options, dist), packages(options.takenIn ?? [])],
+        plugins: [
+          outside(options, dist, dirname(entries[0]!)),
+          direct(options, dist, dirname(entries[0]!)),
+          packages(options.takenIn ?? []),
+        ],
       })
     }
     writeNotices(draft, options)
@@ -72,8 +88,15 @@ function groupsOf({ entries, together }: BundleOptions): string[][] {
 }
 
 /** Leaves imports that lead out of the group as they are, and says that no module of ours acts when it is imported. */
-function outside({ together }: BundleOptions, dist: string): Plugin {
+function outside(options: BundleOptions, dist: string, group: string): Plugin {
+  const { together, copying, entries } = options
   const top = (path: string) => relative(dist, path).split(sep).slice(0, -1)[0] ?? ''
+  const copies = together === 'folder' && copying?.folder === group ? copying : undefined
+  const isTaken = (kind: string, target: string, importer: string) => {
+    if (together === 'package') return true
+    if (!copies) return top(target) === top(importer)
+    return kind !== 'dynamic-import' && !copies.not.includes(top(target))
+  }
   return {
     name: 'outside',
     setup({ onResolve }) {
@@ -81,27 +104,36 @@ function outside({ together }: BundleOptions, dist: string): Plugin {
         if (kind === 'entry-point' || !importer.startsWith(dist + sep)) return undefined
         const target = resolve(resolveDir, path)
         const inDist = target.startsWith(dist + sep)
-        if (inDist && (together === 'package' || top(target) === top(importer))) {
-          return { path: target, sideEffects: false }
+        if (inDist && isTaken(kind, target, importer)) return { path: target, sideEffects: false }
+        if (copies && !entries.includes(relative(dist, target).replace(/\.js$/, ''))) {
+          return {
+            errors: [{ text: `${path} is no entry, so a copy of ${importer} cannot import it` }],
+          }
         }
         // From where the entries and parts are, which is one folder below `dist/` or `dist/` itself.
-        const from = relative(join(dist, top(importer)), target)
+        const from = relative(join(dist, copies ? group : top(importer)), target)
           .split(sep)
           .join('/')
-        return { path: from.startsWith('.') ? from : `./${from}`, external: true }
+        return {
+          path: from.startsWith('.') ? from : `./${from}`,
+          external: true,
+          sideEffects: false,
+        }
       })
     },
   }
 }
 
 /** Past the index of a folder that is not one file, so that who needs little of it does not load all of it. */
-function direct({ together }: BundleOptions, dist: string): Plugin {
+function direct({ together, copying }: BundleOptions, dist: string, group: string): Plugin {
+  const stays = together === 'package' ? [] : copying?.folder === group ? copying.not : undefined
   return {
     name: 'direct',
     setup({ onLoad }) {
       onLoad({ filter: /\.js$/ }, ({ path }) => {
-        if (together === 'folder' || !path.startsWith(dist + sep)) return undefined
-        return { contents: directImports(readFileSync(path, 'utf8'), path, dist), loader: 'js' }
+        if (!path.startsWith(dist + sep)) return undefined
+        const text = builtinImports(readFileSync(path, 'utf8'))
+        return { contents: stays ? directImports(text, path, dist, stays) : text, loader: 'js' }
       })
     },
   }
@@ -113,7 +145,9 @@ function packages(takenIn: readonly string[]): Plugin {
     name: 'packages',
     setup({ onResolve }) {
       onResolve({ filter: /^[\w@]/ }, ({ kind, path }) =>
-        kind === 'entry-point' || takenIn.includes(path) ? undefined : { path, external: true },
+        kind === 'entry-point' || takenIn.includes(path)
+          ? undefined
+          : { path, external: true, sideEffects: !path.startsWith('weir-mesh') },
       )
     },
   }

@@ -32,6 +32,19 @@ test('an import from an index leads to the modules that hold the names', (t) => 
   )
 })
 
+test('what is passed on from an index leads there as well', (t) => {
+  assert.equal(
+    direct(t, `export { one, deux as zwei } from '../a/index.js'\nexport const two = 2`),
+    `export { one as one } from '../a/numbers.js'; export { two as zwei } from '../a/numbers.js'\nexport const two = 2`,
+  )
+})
+
+test('the index of a folder that stays is left alone', (t) => {
+  const dist = distOf(t)
+  const text = `import { one } from '../a/index.js'`
+  assert.equal(directImports(text, join(dist, 'b/module.js'), dist, ['a']), text)
+})
+
 test('each statement is judged by itself, and lines keep their numbers', (t) => {
   const text = `import {\n  own\n} from '../a/index.js'\nimport { one } from '../a/index.js'\nimport 'node:fs'`
   assert.equal(
@@ -44,6 +57,7 @@ for (const text of [
   `import { own, one } from '../a/index.js'`,
   `import { stays } from '../a/index.js'`,
   `import * as a from '../a/index.js'`,
+  `export * from '../a/index.js'`,
   `import '../a/index.js'`,
   `import { one } from '../a/numbers.js'`,
   `import { one } from 'weir-mesh/index.js'`,

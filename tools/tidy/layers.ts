@@ -23,6 +23,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = Object.freeze({
     'discovery',
     'topics',
     'observe',
+    'plan',
     'node',
     'cli',
   ],

@@ -7,8 +7,8 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { findMemoryLimit, parseBytes } from 'weir-mesh/bounds'
+import { parseAddress } from 'weir-mesh/plan'
 import { WeirError } from 'weir-mesh/runtime'
-import { parseAddress } from 'weir-mesh/transport'
 
 /** The backends that reach another process. */
 export const TRANSPORTS = Object.freeze(['quic', 'iroh'] as const)

@@ -5,12 +5,18 @@
  * each costs its rows here and its share of the logs.
  */
 import { floorBytes, type Plan, planMemory, type Term } from 'weir-mesh/bounds'
-import { coreTerms } from 'weir-mesh/core'
-import { observeLimits, observeTerms } from 'weir-mesh/observe'
+// Not from their folders: the process that gives way would load all of each for its terms.
+import {
+  coreTerms,
+  memoryStoreTerms,
+  observeLimits,
+  observeTerms,
+  planTransport,
+  syncLimits,
+  syncTerms,
+} from 'weir-mesh/plan'
 import { isWeirError } from 'weir-mesh/runtime'
-import { memoryStoreTerms } from 'weir-mesh/store'
-import { syncLimits, syncTerms } from 'weir-mesh/sync'
-import { loadTransport, type PlannedTransport } from 'weir-mesh/transport'
+import type { PlannedTransport } from 'weir-mesh/transport'
 import { DEFAULT_KUBE_LIMITS, type KubeLimits, kubeTerms } from '../kube/index.ts'
 import { BODY_BYTES_MAX, type MeshLimits, meshTerms } from '../mesh/index.ts'
 import type { Config } from './config.ts'
@@ -40,7 +46,7 @@ export type ControllerPlan = Awaited<ReturnType<typeof planController>>
 
 /** @throws {WeirError} `PLAN_TOO_LARGE` when not even 1 024 objects fit, `TRANSPORT_MISSING`. */
 export async function planController(config: PlanConfig) {
-  const transport = (await loadTransport(config.transport ?? 'quic')).plan({
+  const transport = await planTransport(config.transport ?? 'quic', {
     connectionsMax: connectionsMax(config),
     streamsMax: 4,
     opensMax: 2,

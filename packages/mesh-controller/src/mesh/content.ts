@@ -10,12 +10,7 @@ import { blake3 } from 'weir-mesh/core'
 import { WeirError } from 'weir-mesh/runtime'
 import { isJsonObject, type Json, type JsonObject, setOwn } from '../kube/index.ts'
 import { LAST_APPLIED_ANNOTATION, MARKER_PREFIX } from './markers.ts'
-
-/** An object may have this many bytes of content; a larger one stays in its zone and is reported. */
-export const CONTENT_BYTES_MAX = 1024 * 1024
-
-/** And this many values, names included: a tree takes memory by the value. */
-export const CONTENT_ITEMS_MAX = 16 * 1024
+import { CONTENT_BYTES_MAX, CONTENT_ITEMS_MAX } from './sizes.ts'
 
 const CONTENT_LIMITS: CborLimits = Object.freeze({
   bytesMax: CONTENT_BYTES_MAX,

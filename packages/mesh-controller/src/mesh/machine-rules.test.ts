@@ -7,7 +7,6 @@ import { contentHash, encodeContent } from './content.ts'
 import { meshTerms } from './memory.ts'
 import { meshTopic } from './names.ts'
 import {
-  CHUNK_BYTES_MAX,
   decodeBody,
   encodeBegin,
   encodeChunk,
@@ -23,6 +22,7 @@ import {
   ReplicationMachine,
 } from './replication-machine.ts'
 import type { Observed } from './row.ts'
+import { CHUNK_BYTES_MAX } from './sizes.ts'
 
 const topic = meshTopic(blake3(Uint8Array.of(1)))
 const other = blake3(Uint8Array.of(2)) as Uint8Array as NodeId

@@ -9,9 +9,9 @@ import { Incoming } from './incoming.ts'
 import { meshTerms } from './memory.ts'
 import { meshTopic } from './names.ts'
 import { OwnLog } from './own-log.ts'
-import { BODY_BYTES_MAX } from './protocol.ts'
 import { Reporter } from './reporter.ts'
 import { RowTable } from './row-table.ts'
+import { BODY_BYTES_MAX } from './sizes.ts'
 
 const terms = meshTerms({
   objectsMax: 8,

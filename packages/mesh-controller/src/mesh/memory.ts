@@ -6,8 +6,7 @@ import {
   type Terms,
   term,
 } from 'weir-mesh/bounds'
-import { CONTENT_ITEMS_MAX } from './content.ts'
-import { BODY_BYTES_MAX, CHUNK_BYTES_MAX } from './protocol.ts'
+import { BODY_BYTES_MAX, CHUNK_BYTES_MAX, CONTENT_ITEMS_MAX } from './sizes.ts'
 
 export interface MeshLimits {
   /** Objects of all kinds in this zone, own and foreign. A power of two uses its table best. */

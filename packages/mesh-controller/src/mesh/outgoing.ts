@@ -7,10 +7,8 @@
 import type { Account } from 'weir-mesh/bounds'
 import { assert } from 'weir-mesh/runtime'
 import { compareResourceVersions } from '../kube/index.ts'
-import { CONTENT_BYTES_MAX } from './content.ts'
 import { CHUNK_ITEM_BYTES } from './memory.ts'
 import {
-  CHUNK_BYTES_MAX,
   encodeBegin,
   encodeChunk,
   encodeDelete,
@@ -19,6 +17,7 @@ import {
   encodePut,
 } from './protocol.ts'
 import type { Row } from './row.ts'
+import { CHUNK_BYTES_MAX, CONTENT_BYTES_MAX } from './sizes.ts'
 
 export interface PublishEffects {
   /** Appends an operation to the own log; called in the order of `seq`. The bytes are handed over. */

@@ -19,7 +19,7 @@ import {
 import { assert, type Heartbeat, type Scope, WeirError } from 'weir-mesh/runtime'
 import type { StoredOperation } from 'weir-mesh/store'
 import type { Published } from 'weir-mesh/sync'
-import { BODY_BYTES_MAX, CHUNK_BYTES_MAX } from './protocol.ts'
+import { BODY_BYTES_MAX, CHUNK_BYTES_MAX } from './sizes.ts'
 
 interface Pending {
   readonly seq: number

@@ -7,14 +7,10 @@
  */
 import { CborReader, CborWriter, malformed } from 'weir-mesh/codec'
 import { WeirError } from 'weir-mesh/runtime'
-import { CONTENT_BYTES_MAX } from './content.ts'
 import type { ObjectName } from './names.ts'
+import { BODY_BYTES_MAX, CONTENT_BYTES_MAX } from './sizes.ts'
 
 export const BODY_VERSION = 1
-/** A chunk holds as many objects as fit, or a single larger one. */
-export const CHUNK_BYTES_MAX = 64 * 1024
-/** The largest body: one object with its names. */
-export const BODY_BYTES_MAX = CONTENT_BYTES_MAX + 4096
 /** Objects that a chunk can hold: the smallest item has about 16 bytes. */
 const CHUNK_ITEMS_MAX = 8192
 

@@ -9,8 +9,7 @@
  */
 import type { Term } from 'weir-mesh/bounds'
 import { copyBytes } from 'weir-mesh/codec'
-import type { NodeId } from 'weir-mesh/core'
-import { logId, zoneLogId } from 'weir-mesh/core'
+import { logId, type NodeId, zoneLogId } from 'weir-mesh/core'
 import { NEVER } from 'weir-mesh/machine'
 import {
   Backoff,
@@ -27,7 +26,7 @@ import type { StoredOperation } from 'weir-mesh/store'
 import { Reflector, type ReflectorEvent } from '../kube/index.ts'
 import { Applier } from './applier.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
-import { CONTENT_BYTES_MAX, CONTENT_ITEMS_MAX, countItems } from './content.ts'
+import { countItems } from './content.ts'
 import { Coverage } from './coverage.ts'
 import type { ObjectName } from './names.ts'
 import { observeWithContent } from './observation.ts'
@@ -41,6 +40,7 @@ import {
 } from './replication-machine.ts'
 import type { ReplicationOptions, ZoneStatus } from './replication-options.ts'
 import { Reporter } from './reporter.ts'
+import { CONTENT_BYTES_MAX, CONTENT_ITEMS_MAX } from './sizes.ts'
 import { Snapshotter, type WatchedResource } from './snapshotter.ts'
 import type { Zone } from './zone.ts'
 

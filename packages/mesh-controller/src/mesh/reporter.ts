@@ -8,9 +8,9 @@
 import { type Account, BoundedMap, TokenBucket } from 'weir-mesh/bounds'
 import { describeError, type Scope, TaskGroup } from 'weir-mesh/runtime'
 import { apiVersionOf, type EventTarget, type KubeClient, type ResourceRef } from '../kube/index.ts'
-import { CONTENT_ITEMS_MAX } from './content.ts'
 import { describeObject, type ObjectName, objectKey } from './names.ts'
 import type { Outcome } from './replication-machine.ts'
+import { CONTENT_ITEMS_MAX } from './sizes.ts'
 
 const HELP = Object.freeze({
   'author-unknown': 'Operations of a key that speaks for no zone.',

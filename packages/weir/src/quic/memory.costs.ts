@@ -4,12 +4,7 @@ import { ManualClock, Scope, seededRandom } from '../runtime/index.ts'
 import { IncomingQueue } from '../transport/index.ts'
 import { ApplicationKeys } from './connection/application-keys.ts'
 import { EXTRA_IDS_MAX, LOCAL_IDS_MAX, LocalIds, RemoteIds } from './connection/connection-ids.ts'
-import {
-  CRYPTO_GAPS_MAX,
-  CRYPTO_WINDOW_BYTES,
-  PacketSpace,
-  RANGES_MAX,
-} from './connection/space.ts'
+import { CRYPTO_GAPS_MAX, CRYPTO_WINDOW_BYTES, PacketSpace } from './connection/space.ts'
 import type { Level, TlsEffects } from './contract.ts'
 import {
   beside,
@@ -35,13 +30,14 @@ import { QuicReceiveStream } from './shell/receive-stream.ts'
 import { SendSlots } from './shell/send-slots.ts'
 import { QuicSendStream } from './shell/send-stream.ts'
 import type { StreamOwner } from './shell/stream-owner.ts'
+import { RECEIVED_RANGES_MAX } from './sizes.ts'
 import { RING_FIRST_BYTES } from './streams/offset-ring.ts'
 import { Reassembly } from './streams/reassembly.ts'
 import { SendBuffer } from './streams/send-buffer.ts'
 import { type Stream, Streams } from './streams/streams.ts'
 
 /** What a full set of ranges costs beside its first ones. */
-const SET_BYTES = 16 * (RANGES_MAX - FIRST_RANGES)
+const SET_BYTES = 16 * (RECEIVED_RANGES_MAX - FIRST_RANGES)
 /** A header of one byte and a number, and the sample of the header protection. */
 const packet = new Uint8Array(64)
 
@@ -224,7 +220,7 @@ const space = (level: Level, records: Account) => new PacketSpace(level, { recor
 /** Sets of ranges, as many as there is room for. */
 function fillRanges(account: Account): unknown {
   return Array.from({ length: account.term.payloadBytesMax / SET_BYTES }, () => {
-    const set = new RangeSet(RANGES_MAX, account)
+    const set = new RangeSet(RECEIVED_RANGES_MAX, account)
     for (let range = 0; set.add(2 * range, 2 * range + 1); range++);
     return set
   })

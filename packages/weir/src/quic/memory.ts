@@ -15,9 +15,8 @@ import { assert } from '../runtime/index.ts'
 import { TRACE_CHARS_MAX, type TransportLimits, transportTerms } from '../transport/index.ts'
 import { EXTRA_IDS_MAX, LOCAL_IDS_MAX } from './connection/connection-ids.ts'
 import { RETRY_TOKEN_BYTES_MAX } from './connection/packets-in.ts'
-import { RANGES_MAX } from './connection/space.ts'
-import { MASK_CIPHERS_MAX } from './crypto/header-mask.ts'
 import { DATAGRAM_BYTES_MIN } from './packet/header.ts'
+import { MASK_CIPHERS_MAX, RECEIVED_RANGES_MAX } from './sizes.ts'
 
 export interface QuicLimits extends TransportLimits {
   /** Handshakes that run, of peers that are not authenticated yet. Half of the connections. */
@@ -73,7 +72,7 @@ const FAREWELL_COST = FAREWELL_BYTES + 64
 /** Datagrams that wait in a socket that takes no more. */
 export const QUEUED_DATAGRAMS_MAX = 64
 /** All ranges of three packet number spaces beyond the first of each. */
-const ACK_RANGE_BYTES_MAX = 3 * 16 * RANGES_MAX
+const ACK_RANGE_BYTES_MAX = 3 * 16 * RECEIVED_RANGES_MAX
 /** Two levels of the handshake with a window full of gaps, and the rest of a message in pieces. */
 const CRYPTO_BYTES_MAX = 24 * 1024
 /** A connection id with its record and reset token. Measured. */

@@ -1,5 +1,4 @@
 /** Randomness as a value that is passed in: the system's for keys, a seeded one for simulations. */
-import { randomFillSync, randomInt } from 'node:crypto'
 import { assert } from './errors.ts'
 
 export interface Random {
@@ -9,10 +8,13 @@ export interface Random {
   below(limit: number): number
 }
 
+/** Taken when it is used: it takes 15 ms to load, and a process that only plans draws nothing. */
+const crypto = () => process.getBuiltinModule('node:crypto')
+
 /** From the operating system: the only source for keys, tokens and salts. */
 export const systemRandom: Random = Object.freeze({
-  bytes: (length: number) => randomFillSync(new Uint8Array(length)),
-  below: (limit: number) => (limit <= 1 ? 0 : randomInt(limit)),
+  bytes: (length: number) => crypto().randomFillSync(new Uint8Array(length)),
+  below: (limit: number) => (limit <= 1 ? 0 : crypto().randomInt(limit)),
 })
 
 /**

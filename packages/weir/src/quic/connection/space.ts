@@ -2,17 +2,17 @@
  * One packet number space: keys, what was received and must be acknowledged, what is in flight, and the handshake
  * bytes of the level (RFC 9000 section 12.3).
  *
- * Memory: at most `RANGES_MAX` ranges of received numbers, the records of packets in flight, and the handshake bytes of
+ * Memory: at most `RECEIVED_RANGES_MAX` ranges of received numbers, the records of packets in flight, and the handshake bytes of
  * both directions. The first few ranges and the first kilobyte of bytes come with the connection, the rest is charged.
  */
 import type { Account } from '../../bounds/index.ts'
 import type { Level, PacketKeys } from '../contract.ts'
 import { FIRST_RANGES, RangeSet } from '../recovery/range-set.ts'
 import { SentPackets } from '../recovery/sent-packets.ts'
+import { RECEIVED_RANGES_MAX } from '../sizes.ts'
 import { Reassembly } from '../streams/reassembly.ts'
 import { SendBuffer } from '../streams/send-buffer.ts'
 
-export const RANGES_MAX = 64
 export const CRYPTO_GAPS_MAX = 16
 /** Handshake bytes that may wait out of order, as far as offsets go. */
 export const CRYPTO_WINDOW_BYTES = 8_192
@@ -60,7 +60,7 @@ export class PacketSpace {
   constructor(level: Level, { records, ackRanges, crypto }: Partial<SpaceAccounts>) {
     this.level = level
     this.sent = new SentPackets(records)
-    this.received = new RangeSet(RANGES_MAX, ackRanges)
+    this.received = new RangeSet(RECEIVED_RANGES_MAX, ackRanges)
     this.cryptoOut = new SendBuffer(undefined, crypto)
     this.cryptoIn = new Reassembly(CRYPTO_GAPS_MAX, crypto, crypto)
   }

@@ -7,11 +7,10 @@
  * Memory: at most `MASK_CIPHERS_MAX` cipher objects in the process, and 5 bytes of scratch.
  */
 import { type Cipheriv, createCipheriv } from 'node:crypto'
+import { MASK_CIPHERS_MAX } from '../sizes.ts'
 import { chachaPoly } from './chacha-poly.ts'
 
 export const SAMPLE_BYTES = 16
-/** How many connections can be busy, twice over, before their ciphers are made again and again. */
-export const MASK_CIPHERS_MAX = 32
 
 const MASK_BYTES = 5
 /** All ChaCha masks are written here: they are used up before the next one is made. */
