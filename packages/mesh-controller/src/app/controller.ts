@@ -361,6 +361,16 @@ export class Controller implements AsyncDisposable {
       'Own objects that are too large to travel.',
       () => status().tooLarge.length,
     )
+    metrics.gauge(
+      'mesh_refused',
+      'Configured kinds and namespaces that may not be read here.',
+      () => status().refused.length,
+    )
+    metrics.gauge(
+      'mesh_cluster_believed',
+      'Whether what the cluster says is taken: 0 after it was replaced or restored from a copy.',
+      () => (status().believed ? 1 : 0),
+    )
     metrics.gauge('sync_sessions', 'Sync sessions that run.', () => this.#sync.sessions)
   }
 

@@ -255,8 +255,74 @@ test('a list that is not the first waits for who wants to look before', async ()
       await cluster.client.create(WIDGETS, widget('w', { size: 1 }))
     })
     await until('it was listed again', () => log.length === 1)
-    assert.equal(asked, 3)
     assert.equal(reflector.state.lists, 4)
+    await until('it was asked before what is missing counts as deleted', () => asked === 4)
+  })
+})
+
+test('what a list lacks is not deleted when who looks then is in doubt', async () => {
+  await withCluster(async (cluster) => {
+    let asked = 0
+    await cluster.client.create(WIDGETS, widget('w', { size: 1 }))
+    const { reflector, log } = watch(cluster, {
+      beforeRelist: async () => {
+        asked++
+        if (asked % 2 === 0 && asked < 6) throw new Error('another cluster')
+      },
+    })
+    await until('it watches', () => reflector.synced && cluster.server.watchers === 1)
+    const deletedAt: number[] = []
+    await expire(cluster, () => cluster.client.delete(WIDGETS, 'default', 'w'))
+    await until('it is deleted', () => {
+      if (log.length === 2) deletedAt.push(asked)
+      return log.length === 2
+    })
+    assert.deepEqual(deletedAt, [6])
+    assert.equal(log[1], 'deleted w was 1')
+  })
+})
+
+test('a namespace that is refused is told apart from the others, and comes back by itself', async () => {
+  await withCluster(async (cluster) => {
+    const failed: string[] = []
+    cluster.faults = ({ path }) => (path.includes('/kube-system/') ? { status: 403 } : undefined)
+    const { reflector, log } = watch(cluster, {
+      namespaces: ['default', 'kube-system'],
+      onFailed: (namespace, error) => void failed.push(`${namespace} ${(error as Error).message}`),
+    })
+    await cluster.client.create(WIDGETS, widget('w', { size: 1 }))
+    await until('the other goes on', () => log.length === 1)
+    await until('it is told', () => failed.length > 1)
+    const [open, closed] = [...reflector.collections()]
+    assert.deepEqual([open!.listed, open!.refused, open!.problem], [true, false, ''])
+    assert.deepEqual([closed!.listed, closed!.refused, closed!.version], [false, true, ''])
+    assert.match(closed!.problem, /KUBE_FORBIDDEN/)
+    assert.ok(failed.every((each) => each.startsWith('kube-system GET ')))
+    assert.equal(reflector.synced, false)
+    cluster.faults = undefined
+    await until('it is well', () => reflector.synced && reflector.state.problem === '')
+    const { listed, refused, version } = reflector.collection('kube-system')
+    assert.deepEqual([listed, refused, version !== ''], [true, false, true])
+  })
+})
+
+test('before a watch goes on it is looked at the cluster, but not right after a list', async () => {
+  await withCluster(async (cluster) => {
+    let asked = 0
+    const { reflector, log } = watch(cluster, {
+      beforeWatch: async () => {
+        asked++
+        if (asked < 3) throw new Error('another cluster')
+      },
+    })
+    await until('it watches', () => reflector.synced && cluster.server.watchers === 1)
+    assert.equal(asked, 0)
+    cluster.server.cutWatches()
+    await cluster.client.create(WIDGETS, widget('w', { size: 1 }))
+    await until('it goes on', () => log.length === 1)
+    assert.equal(asked, 3)
+    assert.equal(reflector.state.lists, 1)
+    assert.equal(reflector.state.watches, 2)
   })
 })
 

@@ -44,7 +44,10 @@ export interface ReflectorOptions<P> {
   onLarge?(large: LargeObject, resource: ResourceRef): Promise<void> | void
   /** Every namespace was listed for the first time. */
   onSynced?(): void
-  /** Before a list that is not the first: what it throws ends the attempt, and it is tried again after a wait. */
+  /**
+   * Before a list that is not the first, and before what such a list lacks counts as deleted: what it throws ends the
+   * attempt, and it is tried again after a wait.
+   */
   beforeRelist?(): Promise<void>
   /** Before a watch that does not follow its own list; as `beforeRelist`. */
   beforeWatch?(): Promise<void>
@@ -291,6 +294,7 @@ export class Reflector<P> implements AsyncDisposable {
   }
 
   async #listed(namespace: string | undefined, round: number): Promise<void> {
+    if (this.#stateOf(namespace).listedOnce) await this.#options.beforeRelist?.()
     for (const previous of this.#cache.missing(namespace, round)) {
       this.#cache.delete(previous.namespace, previous.name)
       await this.#deliver({

@@ -15,6 +15,7 @@ import {
 import { isKubeError, type KubeClient, KubeError } from '../kube/index.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
 import { OWNER_CLUSTER_ANNOTATION } from './markers.ts'
+import type { ReplicationFaults } from './replication-options.ts'
 
 const hourAgo = Object.freeze({ ...systemClock, wallMs: () => Date.now() - 3_600_000 })
 const { signal } = new AbortController()
@@ -45,15 +46,21 @@ function inPlaceOf(cluster: TestCluster, options: TestClusterOptions = {}): Prom
 
 /** Zone a loses its server, and another one takes its place; what `w1` and `w2` become in zone b is the test's affair. */
 async function withAnother(
-  options: { readonly sameUid: boolean; readonly anew: TestClusterOptions },
+  options: {
+    readonly sameUid: boolean
+    readonly anew: TestClusterOptions
+    readonly faults?: ReplicationFaults
+  },
   run: (a: DirectZone, b: DirectZone, anew: TestCluster) => Promise<void>,
+  before?: (a: KubeClient, b: KubeClient) => Promise<void>,
 ): Promise<void> {
-  const mesh = await DirectMesh.open(2, { sameUid: options.sameUid })
+  const mesh = await DirectMesh.open(2, options)
   let anew: TestCluster | undefined
   try {
     const [a, b] = mesh.zones as [DirectZone, DirectZone]
     for (const name of ['w1', 'w2']) await a.cluster.client.create(WIDGETS, widget(name))
     for (const name of ['w1', 'w2']) await eventually(name, () => has(b.cluster.client, name))
+    await before?.(a.cluster.client, b.cluster.client)
     await a.cluster.server.close()
     anew = await inPlaceOf(a.cluster, options.anew)
     await anew.client.create(WIDGETS, widget('w1'))
@@ -169,3 +176,26 @@ test('a watch is not held up by an identity that cannot be asked for', () =>
     await identity.checkWatch(signal)
     await assert.rejects(identity.check(signal), { code: 'KUBE_FORBIDDEN' })
   }))
+
+test('a snapshot that is due before any watch has seen it is not written from a restored cluster', async () => {
+  let held = false
+  const faults = { watch: () => (held ? new Promise<void>(() => {}) : undefined) }
+  const restored = { sameUid: true, anew: { clock: hourAgo }, faults }
+  const text = 'x'.repeat(20_000)
+  await withAnother(
+    restored,
+    async (a, b) => {
+      assert.equal(a.replication.status.believed, true)
+      a.replication.shortenLog()
+      await until('it is told', () => !a.replication.status.believed)
+      assert.equal(a.replication.status.snapshots, 1)
+      for (const name of ['w1', 'w2']) assert.ok(await has(b.cluster.client, name), name)
+    },
+    async (a, b) => {
+      for (let at = 0; at < 20; at++) await a.create(WIDGETS, widget(`gone-${at}`, { note: text }))
+      for (let at = 0; at < 20; at++) await a.delete(WIDGETS, 'default', `gone-${at}`)
+      await eventually('deleted', async () => !(await has(b, 'gone-19')))
+      held = true
+    },
+  )
+})

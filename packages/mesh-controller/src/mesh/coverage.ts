@@ -5,8 +5,9 @@
  * The rule: what was not listed is not said to be absent. The snapshot stays open until all were listed, so the other zones
  * keep what they have of the rest.
  *
- * Memory: none of its own; it asks the reflectors.
+ * Memory: the names of what is refused, at most one per configured namespace; it asks the reflectors for the rest.
  */
+import type { Logger } from 'weir-mesh/runtime'
 import type { Collection, Reflector } from '../kube/index.ts'
 import type { WatchedResource } from './snapshotter.ts'
 
@@ -16,7 +17,13 @@ export interface Watched {
 }
 
 export class Coverage {
+  readonly #log: Logger
   #watched: readonly Watched[] = Object.freeze([])
+  #told: readonly string[] = Object.freeze([])
+
+  constructor(log: Logger) {
+    this.#log = log
+  }
 
   /** From here on these are looked at. */
   follow(watched: readonly Watched[]): void {
@@ -42,12 +49,26 @@ export class Coverage {
   }
 
   /** Kinds and namespaces that are refused now, in words. */
-  *refused(): IterableIterator<string> {
+  refused(): string[] {
+    const places: string[] = []
     for (const { resource, reflector } of this.#watched) {
       for (const { refused, namespace } of reflector.collections()) {
-        if (refused) yield placeOf(resource, namespace)
+        if (refused) places.push(placeOf(resource, namespace))
       }
     }
+    return places
+  }
+
+  /** Something was listed or has failed: says once what is refused and what to do. */
+  changed(): void {
+    for (const { resource, reflector } of this.#watched) {
+      for (const { refused, namespace, problem } of reflector.collections()) {
+        const place = placeOf(resource, namespace)
+        if (!refused || this.#told.includes(place)) continue
+        this.#log.error('a kind or namespace is refused', { reason: refusalOf(place, problem) })
+      }
+    }
+    this.#told = Object.freeze(this.refused())
   }
 
   /** What is wrong with the first one of which something is, with what to do; undefined when all is well. */

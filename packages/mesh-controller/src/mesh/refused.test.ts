@@ -93,6 +93,9 @@ test('a namespace that is refused at the start holds up no other, and is not del
     for (const name of ['kept', 'gone']) assert.ok(await has(b, 'closed', name), name)
     assert.match(a.replication.problem ?? '', TOLD)
     assert.ok(a.lines.some((line) => line.includes('a snapshot cannot end yet')))
+    const told = a.lines.filter((line) => line.includes('a kind or namespace is refused'))
+    assert.equal(told.length, 1)
+    assert.match(told[0]!, /"error".*widgets in the namespace closed cannot be read/)
     a.cluster.faults = undefined
     await until('it is well', () => a.replication.problem === undefined)
     await eventually('what went is gone', async () => !(await has(b, 'closed', 'gone')))

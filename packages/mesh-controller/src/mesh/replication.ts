@@ -66,7 +66,7 @@ export class Replication implements AsyncDisposable {
   readonly #applied: Counter
   readonly #received: Counter
   #resources: readonly WatchedResource[] = Object.freeze([])
-  readonly #coverage = new Coverage()
+  readonly #coverage: Coverage
   readonly #cluster: ClusterIdentity
   #problem = 'starting'
   #handled = 0
@@ -83,6 +83,7 @@ export class Replication implements AsyncDisposable {
     this.#scope = options.scope.child('replication')
     const scope = this.#scope
     this.#cluster = new ClusterIdentity(options.client, scope.log)
+    this.#coverage = new Coverage(scope.log)
     const account = (term: Term) => ledger.require(term)
     this.#machine = scope.own(
       'machine',
@@ -326,6 +327,7 @@ export class Replication implements AsyncDisposable {
 
   /** Something was listed or refused: begins when that is all, and lets the snapshot look again. */
   #covered(): void {
+    this.#coverage.changed()
     if (this.#listed) return this.#snapshotter.listed()
     if (!this.#coverage.suffices) return
     this.#problem = ''

@@ -170,6 +170,8 @@ export class Snapshotter {
       this.#missing = Object.freeze([])
     }
     await room()
+    // The address may lead to another cluster since the begin, and what that one lacks is not deleted.
+    await cluster.check(signal)
     dispatch({ type: 'snapshot-end' })
     return true
   }
@@ -199,7 +201,7 @@ export class Snapshotter {
     const known = this.#options.collection(resource, namespace)
     if (!known?.listed) {
       const problem = known?.problem ?? ''
-      return known?.refused ? refusalOf(name, problem) : `${name} is not listed yet: ${problem}`
+      return known?.refused ? refusalOf(name, problem) : `${name} are not listed yet: ${problem}`
     }
     try {
       await this.#list(resource, namespace, known.version, signal)
