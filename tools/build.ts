@@ -33,6 +33,8 @@ const JOINED: Readonly<Record<(typeof PACKAGES)[number], Omit<BundleOptions, 'fo
     'mesh-controller': {
       together: 'package',
       entries: ['app/main', 'app/demo', 'api-server/main'],
+      // What waits for it counts each module of it.
+      apart: ['app/main'],
       takenIn: ['yaml', 'valibot'],
     },
   })

@@ -68,6 +68,19 @@ function run(folder: string): unknown {
   return JSON.parse(child.stdout)
 }
 
+/** A script and what it imports, but not lazily. */
+function loadedWith(script: string): string[] {
+  const loaded = [script]
+  for (const path of loaded) {
+    const imports = readFileSync(path, 'utf8').matchAll(/^(?:import|\}) .*?"(\.[^"]+)";$/gm)
+    for (const [, to] of imports) {
+      const target = join(dirname(path), to!)
+      if (!loaded.includes(target)) loaded.push(target)
+    }
+  }
+  return loaded
+}
+
 for (const together of ['folder', 'package'] as const) {
   const options = (folder: string): BundleOptions => ({
     folder,
@@ -120,14 +133,23 @@ test('joined by package, who takes one name of a folder does not load the rest o
     entries: [...ENTRIES, 'b/small'],
     takenIn: ['taken'],
   })
-  const loaded = [join(folder, 'dist/b/small.js')]
+  const loaded = loadedWith(join(folder, 'dist/b/small.js'))
   for (const path of loaded) {
-    const text = readFileSync(path, 'utf8')
-    assert.doesNotMatch(text, /class A\b|A = class/)
-    const imports = text.matchAll(/^(?:import|\}) .*?"(\.[^"]+)";$/gm)
-    for (const [, to] of imports) loaded.push(join(dirname(path), to!))
+    assert.doesNotMatch(readFileSync(path, 'utf8'), /class A\b|A = class/)
   }
   assert.ok(loaded.length > 1, 'nothing is shared')
+})
+
+test('joined by package, a program that stands apart shares no piece with the other entries', async (t) => {
+  const piecesOf = async (apart: readonly string[]) => {
+    const folder = packageOf(t)
+    const entries = [...ENTRIES, 'b/small']
+    await bundle({ folder, together: 'package', entries, apart, takenIn: ['taken'] })
+    assert.deepEqual(run(folder), ANSWER)
+    return loadedWith(join(folder, 'dist/b/main.js')).length
+  }
+  const [apart, among] = [await piecesOf(['b/main']), await piecesOf([])]
+  assert.ok(apart < among, `${apart} instead of ${among}`)
 })
 
 /** `plan` needs of `work` a number and what it loads when it opens, and of `base` a class that is there once. */

@@ -44,6 +44,11 @@ export interface BundleOptions {
     /** Folders with classes and state: they are there once. */
     readonly not: readonly string[]
   }
+  /**
+   * With `package`: entries that are started and that nothing imports. Each is joined by itself, so that it does not
+   * come in as many pieces as the other entries share with it.
+   */
+  readonly apart?: readonly string[]
   /** Packages of others that are taken in with their licences; the rest is imported as it is. */
   readonly takenIn?: readonly string[]
 }
@@ -82,8 +87,10 @@ export async function bundle(options: BundleOptions): Promise<void> {
   }
 }
 
-function groupsOf({ entries, together }: BundleOptions): string[][] {
-  if (together === 'package') return [[...entries]]
+function groupsOf({ entries, together, apart = [] }: BundleOptions): string[][] {
+  if (together === 'package') {
+    return [entries.filter((entry) => !apart.includes(entry)), ...apart.map((entry) => [entry])]
+  }
   return [...Map.groupBy(entries, (entry) => dirname(entry)).values()]
 }
 

@@ -36,7 +36,7 @@ const PROGRAMS: readonly ProgramStart[] = Object.freeze([
   {
     program: 'controller',
     folder: 'packages/mesh-controller',
-    modules: ['app/main', 'app/limits'],
+    modules: ['app/main', 'app/index'],
     plan: `loaded[1].planController({
       memoryBytes: 2 ** 40, peers: [], unknownPeers: 'refuse', resources: [{}]
     })`,

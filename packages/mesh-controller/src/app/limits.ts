@@ -15,7 +15,7 @@ import {
   syncLimits,
   syncTerms,
 } from 'weir-mesh/plan'
-import { isWeirError } from 'weir-mesh/runtime'
+import { assert, isWeirError } from 'weir-mesh/runtime'
 import type { PlannedTransport } from 'weir-mesh/transport'
 import { DEFAULT_KUBE_LIMITS, type KubeLimits, kubeTerms } from '../kube/index.ts'
 import { BODY_BYTES_MAX, type MeshLimits, meshTerms } from '../mesh/index.ts'
@@ -32,7 +32,7 @@ const STORE_BYTES_LEAST = 5 * MIB
 const CACHE_BYTES_PER_OBJECT = 192
 /** Header of an operation and what stands around it in a frame. */
 const FRAME_SPARE_BYTES = 64 * KIB
-/** How many objects are tried, largest first: the plan takes the first that fits. */
+/** How many objects are tried, largest first: the plan takes the first that fits, and all that are smaller fit. */
 const OBJECTS = Object.freeze([
   1_048_576, 786_432, 524_288, 393_216, 262_144, 196_608, 131_072, 98_304, 65_536, 49_152, 32_768,
   24_576, 16_384, 12_288, 8_192, 6_144, 4_096, 3_072, 2_048, 1_024,
@@ -53,16 +53,22 @@ export async function planController(config: PlanConfig) {
     incomingMax: 16,
     receivePoolBytes: 2 * MIB,
   })
-  let problem: unknown
-  for (const objectsMax of OBJECTS) {
+  // Halved each time: a plan takes a millisecond in a process that has just begun, and there are two of them.
+  let tooLarge = -1
+  let fits = OBJECTS.length
+  let planned: ReturnType<typeof planFor> | undefined
+  while (fits - tooLarge > 1) {
+    const at = (tooLarge + fits) >> 1
     try {
-      return planFor(config, objectsMax, transport)
+      planned = planFor(config, OBJECTS[at]!, transport)
+      fits = at
     } catch (error) {
-      if (!isWeirError(error, 'PLAN_TOO_LARGE')) throw error
-      problem = error
+      if (!isWeirError(error, 'PLAN_TOO_LARGE') || at === OBJECTS.length - 1) throw error
+      tooLarge = at
     }
   }
-  throw problem
+  assert(planned !== undefined, 'the smallest plan has been tried')
+  return planned
 }
 
 const zonesMax = (config: PlanConfig): number =>
