@@ -401,6 +401,12 @@ export class Replication implements AsyncDisposable {
     }
   }
 
+  /** A cluster that is not believed is not written to either: it may be somebody else's, and its answers say nothing. */
+  #apply(...[row, action]: Parameters<Applier['apply']>): Promise<Outcome> | Outcome {
+    const reason = this.#cluster.doubt
+    return reason === '' ? this.#applier.apply(row, action) : { type: 'failed', reason }
+  }
+
   /** Keeps the timer at the machine's deadline and tells the heartbeat whether there is work. */
   #arm(): void {
     const active = this.#machine.pending - this.#machine.retrying
@@ -431,7 +437,7 @@ export class Replication implements AsyncDisposable {
         let outcome: Outcome = FAILED
         try {
           await this.#options.faults?.apply?.()
-          outcome = await this.#applier.apply(row, action)
+          outcome = await this.#apply(row, action)
           if (outcome.type === 'written') this.#applied.add()
           else this.#reporter.writeFailed(row, outcome)
         } finally {
