@@ -10,6 +10,7 @@ import type { FrameSink } from '../../packages/weir/src/quic/frames/frame-types.
 import { readFrames } from '../../packages/weir/src/quic/frames/read-frames.ts'
 import { Cursor } from '../../packages/weir/src/quic/packet/varint.ts'
 import type { QuicSecurity } from '../../packages/weir/src/quic/security.ts'
+import { WrappedKeys } from '../../packages/weir/src/quic/wrapped-keys.fixture.ts'
 
 const FRAMES_MAX = 60
 
@@ -78,22 +79,17 @@ export class Tap {
   }
 }
 
-class TappedKeys implements PacketKeys {
-  readonly #real: PacketKeys
+class TappedKeys extends WrappedKeys {
   readonly #level: string
   readonly #tap: Tap
 
   constructor(real: PacketKeys, level: string, tap: Tap) {
-    this.#real = real
+    super(real)
     this.#level = level
     this.#tap = tap
   }
 
-  get suite(): Suite {
-    return this.#real.suite
-  }
-
-  seal(
+  override seal(
     buffer: Uint8Array,
     start: number,
     headerEnd: number,
@@ -102,33 +98,25 @@ class TappedKeys implements PacketKeys {
     packetNumberLength: number,
   ): number {
     if (this.#tap.noting) this.#note('us', packetNumber, buffer, headerEnd, plainEnd)
-    return this.#real.seal(buffer, start, headerEnd, plainEnd, packetNumber, packetNumberLength)
+    return super.seal(buffer, start, headerEnd, plainEnd, packetNumber, packetNumberLength)
   }
 
-  unmask(buffer: Uint8Array, start: number, packetNumberOffset: number): number {
-    return this.#real.unmask(buffer, start, packetNumberOffset)
-  }
-
-  open(
+  override open(
     buffer: Uint8Array,
     start: number,
     headerEnd: number,
     end: number,
     packetNumber: number,
   ): number {
-    const plainEnd = this.#real.open(buffer, start, headerEnd, end, packetNumber)
+    const plainEnd = super.open(buffer, start, headerEnd, end, packetNumber)
     if (this.#tap.noting && plainEnd >= 0) {
       this.#note('peer', packetNumber, buffer, headerEnd, plainEnd)
     }
     return plainEnd
   }
 
-  next(): PacketKeys {
-    return new TappedKeys(this.#real.next(), this.#level, this.#tap)
-  }
-
-  [Symbol.dispose](): void {
-    this.#real[Symbol.dispose]()
+  protected override wrap(next: PacketKeys): PacketKeys {
+    return new TappedKeys(next, this.#level, this.#tap)
   }
 
   #note(by: 'us' | 'peer', number: number, bytes: Uint8Array, from: number, to: number): void {

@@ -5,10 +5,11 @@
 import { concatBytes } from '../../codec/index.ts'
 import type { KeyPair } from '../../core/index.ts'
 import type { PacketSecurity } from '../connection/connection-options.ts'
-import type { Level, PacketKeys } from '../contract.ts'
+import type { Level, PacketKeys, TlsEffects } from '../contract.ts'
 import { type Edit, edited, editedMessage, type Script, Site } from '../fuzz-script.fixture.ts'
 import { writeNumber } from '../packet/header.ts'
 import { writeVarint2 } from '../packet/varint.ts'
+import { WrappedKeys } from '../wrapped-keys.fixture.ts'
 import {
   encodeCertificate,
   encodeCertificateVerify,
@@ -92,22 +93,17 @@ export class Forger {
   }
 }
 
-class ForgingKeys implements PacketKeys {
-  readonly #real: PacketKeys
+class ForgingKeys extends WrappedKeys {
   readonly #level: Level
   readonly #forger: Forger
 
   constructor(real: PacketKeys, level: Level, forger: Forger) {
-    this.#real = real
+    super(real)
     this.#level = level
     this.#forger = forger
   }
 
-  get suite(): PacketKeys['suite'] {
-    return this.#real.suite
-  }
-
-  seal(
+  override seal(
     buffer: Uint8Array,
     start: number,
     headerEnd: number,
@@ -136,35 +132,41 @@ class ForgingKeys implements PacketKeys {
         writeNumber(buffer, numberAt, number, numberLength)
       }
     }
-    return this.#real.seal(buffer, start, headerEnd, end, number, numberLength)
+    return super.seal(buffer, start, headerEnd, end, number, numberLength)
   }
 
-  unmask(buffer: Uint8Array, start: number, numberAt: number): number {
-    return this.#real.unmask(buffer, start, numberAt)
-  }
-
-  open(buffer: Uint8Array, start: number, headerEnd: number, end: number, number: number): number {
-    return this.#real.open(buffer, start, headerEnd, end, number)
-  }
-
-  next(): PacketKeys {
-    return new ForgingKeys(this.#real.next(), this.#level, this.#forger)
-  }
-
-  [Symbol.dispose](): void {
-    this.#real[Symbol.dispose]()
+  protected override wrap(next: PacketKeys): PacketKeys {
+    return new ForgingKeys(next, this.#level, this.#forger)
   }
 }
 
+/** What a machine in either role forges with, and what of the machine itself that takes. */
+interface Forging {
+  readonly forger: Forger
+  readonly transcript: Transcript
+  readonly effects: TlsEffects
+}
+
+/** A message as `HandshakeMachine` sends it, changed first. */
+function forgedSend({ forger, transcript, effects }: Forging, level: Level, message: Uint8Array) {
+  const made = forger.message(message)
+  transcript.add(made)
+  effects.send(level, forger.flight(made))
+  for (const [each, bytes] of forger.extra(['initial'])) effects.send(each, bytes)
+}
+
+interface ForgingProof extends Forging {
+  readonly keyPair: Pick<KeyPair, 'id' | 'sign'>
+  readonly side: Side
+  readonly schedule: KeySchedule
+}
+
 /** The proof of a side as `HandshakeMachine` makes it, over messages that were changed first. */
-function forgedProof(
-  forger: Forger,
-  keyPair: Pick<KeyPair, 'id' | 'sign'>,
-  side: Side,
-  transcript: Transcript,
-  schedule: KeySchedule,
-  first: readonly Uint8Array[],
-): Uint8Array {
+function forgedProof(proving: ForgingProof, first: readonly Uint8Array[]): Uint8Array {
+  const { forger, transcript, effects, keyPair, side, schedule } = proving
+  for (const [level, bytes] of forger.extra(['handshake', 'application'])) {
+    effects.send(level, bytes)
+  }
   const parts: Uint8Array[] = []
   const add = (message: Uint8Array) => {
     const made = forger.message(message)
@@ -189,18 +191,14 @@ export class ForgingClient extends TlsClient {
   }
 
   protected override send(level: Level, message: Uint8Array): void {
-    const made = this.#forger.message(message)
-    this.transcript.add(made)
-    this.effects.send(level, this.#forger.flight(made))
-    for (const [each, bytes] of this.#forger.extra(['initial'])) this.effects.send(each, bytes)
+    const { transcript, effects } = this
+    forgedSend({ forger: this.#forger, transcript, effects }, level, message)
   }
 
   protected override proof(first: readonly Uint8Array[]): Uint8Array {
-    const { transcript, schedule, side } = this
-    for (const [level, bytes] of this.#forger.extra(['handshake', 'application'])) {
-      this.effects.send(level, bytes)
-    }
-    return forgedProof(this.#forger, this.#pair, side, transcript, schedule, first)
+    const { transcript, effects, schedule, side } = this
+    const own = { forger: this.#forger, keyPair: this.#pair }
+    return forgedProof({ ...own, transcript, effects, schedule, side }, first)
   }
 }
 
@@ -215,17 +213,13 @@ export class ForgingServer extends TlsServer {
   }
 
   protected override send(level: Level, message: Uint8Array): void {
-    const made = this.#forger.message(message)
-    this.transcript.add(made)
-    this.effects.send(level, this.#forger.flight(made))
-    for (const [each, bytes] of this.#forger.extra(['initial'])) this.effects.send(each, bytes)
+    const { transcript, effects } = this
+    forgedSend({ forger: this.#forger, transcript, effects }, level, message)
   }
 
   protected override proof(first: readonly Uint8Array[]): Uint8Array {
-    const { transcript, schedule, side } = this
-    for (const [level, bytes] of this.#forger.extra(['handshake', 'application'])) {
-      this.effects.send(level, bytes)
-    }
-    return forgedProof(this.#forger, this.#pair, side, transcript, schedule, first)
+    const { transcript, effects, schedule, side } = this
+    const own = { forger: this.#forger, keyPair: this.#pair }
+    return forgedProof({ ...own, transcript, effects, schedule, side }, first)
   }
 }
