@@ -13,7 +13,11 @@ import type { Action } from '../src/mesh/decide.ts'
 import { meshTerms } from '../src/mesh/memory.ts'
 import { meshTopic, objectKey } from '../src/mesh/names.ts'
 import { decodeBody } from '../src/mesh/protocol.ts'
-import { type ReplicationEffects, ReplicationMachine } from '../src/mesh/replication-machine.ts'
+import {
+  type Outcome,
+  type ReplicationEffects,
+  ReplicationMachine,
+} from '../src/mesh/replication-machine.ts'
 import type { Desired, Observed, Row } from '../src/mesh/row.ts'
 
 interface ApiObject {
@@ -163,6 +167,8 @@ export class ZoneWorld {
   /** Operations of the others that this zone has read: per author and log, the next sequence number. */
   #read = new Map<string, number>()
   #applies: { row: Row; action: Exclude<Action, { type: 'none' }> }[] = []
+  /** How writes ended, on their way back to the zone: each on a connection of its own, and so in any order. */
+  #answers: { row: Row; outcome: Outcome }[] = []
   #refetch: Row[] = []
   #cut = new Set<number>()
   #serial = 0
@@ -214,6 +220,7 @@ export class ZoneWorld {
     this.#listing = undefined
     this.#read.clear()
     this.#applies = []
+    this.#answers = []
     this.#refetch = []
   }
 
@@ -229,17 +236,25 @@ export class ZoneWorld {
 
   /** One thing that can happen in this zone does. */
   step(): void {
-    const choice = this.#world.random.below(4)
+    const choice = this.#world.random.below(5)
     if (choice === 0) this.#observe()
     else if (choice === 1) this.#readOthers()
     else if (choice === 2) this.#write()
+    else if (choice === 3) this.#answer()
     else this.#list()
     this.wake()
   }
 
   /** As `step`, everything once; whether anything happened. */
   progress(): boolean {
-    return [this.#observe(), this.#readOthers(), this.#write(), this.#list()].some(Boolean)
+    const steps = [
+      () => this.#observe(),
+      () => this.#readOthers(),
+      () => this.#write(),
+      () => this.#answer(),
+      () => this.#list(),
+    ]
+    return steps.map((step) => step()).some(Boolean)
   }
 
   wake(): void {
@@ -385,21 +400,26 @@ export class ZoneWorld {
     if (!apply) return false
     const { row, action } = apply
     const failed = this.#world.random.below(100) < this.#world.failurePercent
-    this.#handle({
-      type: 'applied',
-      row,
-      outcome: failed ? { type: 'failed' } : this.#outcome(row, action),
-    })
+    this.#answers.push({ row, outcome: failed ? { type: 'failed' } : this.#outcome(row, action) })
     return true
   }
 
-  #outcome(row: Row, action: Exclude<Action, { type: 'none' }>) {
+  /** The answer to a write arrives: before what the watch says of it, or after much that has come since. */
+  #answer(): boolean {
+    const { length } = this.#answers
+    if (length === 0) return false
+    const [answer] = this.#answers.splice(this.#world.random.below(length), 1)
+    this.#handle({ type: 'applied', ...answer! })
+    return true
+  }
+
+  #outcome(row: Row, action: Exclude<Action, { type: 'none' }>): Outcome {
     const present = this.api.get(row.key)
     if (action.type === 'delete') {
       if (present && present.uid !== action.uid)
         return { type: 'conflict' as const, observed: seen(present) }
       if (present) this.#remove(row.key)
-      return { type: 'written' as const, observed: undefined }
+      return { type: 'gone' as const, uid: action.uid }
     }
     const { desired } = action
     const content = this.#contentOf(desired.zone.author, desired.logKey, desired.seq, desired.part)

@@ -18,6 +18,7 @@ export interface ReflectorEvent<P> {
   readonly namespace: string
   readonly name: string
   readonly uid: string
+  /** For `deleted` a version at which it was gone. */
   readonly resourceVersion: string
   /** As the cluster sent it; for `deleted` its last state, absent when only a relist showed that it is gone. */
   readonly object: KubeObject | undefined
@@ -241,7 +242,7 @@ export class Reflector<P> implements AsyncDisposable {
         if (this.#stateOf(namespace).listedOnce) return this.#options.beforeRelist?.()
       },
       listed: (object, bytes) => this.#seen(object, bytes, round),
-      listEnds: () => this.#listed(namespace, round),
+      listEnds: (version) => this.#listed(namespace, round, version),
       watched: (type, object, bytes) =>
         type === 'DELETED' ? this.#gone(object, bytes) : this.#seen(object, bytes, round),
       large: (large, listing) => this.#large(large, listing, round),
@@ -293,7 +294,7 @@ export class Reflector<P> implements AsyncDisposable {
     })
   }
 
-  async #listed(namespace: string | undefined, round: number): Promise<void> {
+  async #listed(namespace: string | undefined, round: number, version: string): Promise<void> {
     if (this.#stateOf(namespace).listedOnce) await this.#options.beforeRelist?.()
     for (const previous of this.#cache.missing(namespace, round)) {
       this.#cache.delete(previous.namespace, previous.name)
@@ -302,7 +303,8 @@ export class Reflector<P> implements AsyncDisposable {
         namespace: previous.namespace,
         name: previous.name,
         uid: previous.uid,
-        resourceVersion: previous.resourceVersion,
+        // Of the list: what went may have been newer than what was seen of it, as by an answer to a write.
+        resourceVersion: version,
         object: undefined,
         bytes: 0,
         previous: snapshot(previous),
@@ -324,7 +326,7 @@ export class Reflector<P> implements AsyncDisposable {
     if (large.name !== undefined) {
       const namespace = large.namespace ?? ''
       // It exists: a relist must not take it for deleted, and a watch may have said that it is.
-      if (!listing && large.type === 'DELETED') await this.#goneUnread(namespace, large.name)
+      if (!listing && large.type === 'DELETED') await this.#goneUnread(namespace, large.name, large)
       else this.#cache.touch(namespace, large.name, round)
     }
     client.log.warn('an object is too large to be read', {
@@ -337,7 +339,7 @@ export class Reflector<P> implements AsyncDisposable {
     await this.#guard(() => onLarge?.(large, resource))
   }
 
-  #goneUnread(namespace: string, name: string): Promise<void> | void {
+  #goneUnread(namespace: string, name: string, large: LargeObject): Promise<void> | void {
     const previous = this.#cache.get(namespace, name)
     if (!previous) return
     this.#cache.delete(namespace, name)
@@ -346,7 +348,7 @@ export class Reflector<P> implements AsyncDisposable {
       namespace,
       name,
       uid: previous.uid,
-      resourceVersion: previous.resourceVersion,
+      resourceVersion: large.resourceVersion ?? previous.resourceVersion,
       object: undefined,
       bytes: 0,
       previous: snapshot(previous),

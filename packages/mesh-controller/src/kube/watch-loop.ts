@@ -32,7 +32,8 @@ export interface WatchSink {
   /** What it throws ends the attempt before anything was listed. */
   listBegins(): Promise<void> | void
   listed(object: KubeObject, bytes: number): Promise<void> | void
-  listEnds(): Promise<void> | void
+  /** What was not listed was gone at this version. */
+  listEnds(version: string): Promise<void> | void
   watched(
     type: 'ADDED' | 'MODIFIED' | 'DELETED',
     object: KubeObject,
@@ -162,7 +163,7 @@ export class WatchLoop {
       version = listed
     } while (token !== '')
     this.#checkOrder(version)
-    await settle(sink.listEnds(), signal)
+    await settle(sink.listEnds(version), signal)
     this.#resourceVersion = version
     this.#justListed = true
     this.#progress = true

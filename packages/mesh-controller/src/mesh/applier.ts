@@ -83,7 +83,7 @@ export class Applier {
         ? await this.#create(row, resource, action.desired, content)
         : await this.#update(row, resource, action.desired, content)
     } catch (error) {
-      return this.#failed(row, action.type, error)
+      return this.#failed(row, action, error)
     } finally {
       account.give(charged, entered)
     }
@@ -103,7 +103,7 @@ export class Applier {
     } catch (error) {
       if (!(error instanceof KubeError && error.code === 'KUBE_NOT_FOUND')) throw error
     }
-    return { type: 'written', observed: undefined }
+    return { type: 'gone', uid: action.uid }
   }
 
   async #create(
@@ -229,16 +229,17 @@ export class Applier {
     return decoded.kind === 'chunk' ? decoded.items[part]?.content : undefined
   }
 
-  #failed(row: Row, what: string, error: unknown): Outcome {
+  #failed(row: Row, action: Exclude<Action, { type: 'none' }>, error: unknown): Outcome {
     if (!(error instanceof WeirError)) throw error
     const lost = error.code === 'KUBE_CONFLICT' || error.code === 'KUBE_ALREADY_EXISTS'
-    const gone = error.code === 'KUBE_NOT_FOUND' && what === 'update'
-    if (gone) return { type: 'written', observed: undefined }
+    if (error.code === 'KUBE_NOT_FOUND' && action.type === 'update') {
+      return { type: 'gone', uid: action.uid }
+    }
     if (lost) return { type: 'conflict', observed: undefined }
     const level = row.failures === 3 ? 'warn' : 'debug'
     this.#options.log[level]('an object could not be written, it is tried again', {
       object: describeObject(row),
-      action: what,
+      action: action.type,
       attempts: row.failures + 1,
       error,
     })

@@ -5,7 +5,7 @@
  * It is driven by levels, not edges: a row that changed is compared with what is wanted, whatever the order in which
  * things became known. So a restart, a lost watch or an operation that comes before the first list end the same way.
  *
- * Memory: the rows, the zones and one open chunk, each with a term of its own.
+ * Memory: the rows, the zones and one open chunk, each with a term of its own; a place for each write under way.
  */
 import type { Account } from 'weir-mesh/bounds'
 import type { NodeId, TopicId } from 'weir-mesh/core'
@@ -46,12 +46,10 @@ export type ReplicationEvent =
 
 /** How a write ended. */
 export type Outcome =
-  /** The object is now as given; undefined when it is gone. `sent` is what it was made of. */
-  | {
-      readonly type: 'written'
-      readonly observed: Observed | undefined
-      readonly sent?: Desired
-    }
+  /** The object is now as given. `sent` is what it was made of. */
+  | { readonly type: 'written'; readonly observed: Observed; readonly sent?: Desired }
+  /** The object that the write was for is gone; there may be another one of its name. */
+  | { readonly type: 'gone'; readonly uid: string }
   /** Somebody was faster; with what is there now, when that is known. */
   | { readonly type: 'conflict'; readonly observed: Observed | undefined }
   /** The content is not in the log any more: a newer operation is under way and brings it. */
@@ -84,6 +82,11 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   readonly #appliesMax: number
   readonly #reentry = new Reentry()
   #applying = 0
+  /**
+   * Rows whose object went, as the watch says, while a write to it was under way; at most `appliesMax`. An answer has a
+   * connection of its own: it may come after all that the watch says of what happened since.
+   */
+  readonly #outrun = new Set<Row>()
 
   constructor(options: ReplicationOptions) {
     this.#rows = new RowTable(options.accounts.objects)
@@ -161,6 +164,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   digest(fold: Fold): void {
     fold(this.#outgoing.seq)
     fold(this.#applying)
+    fold(this.#outrun.size)
     for (const row of this.#rows.all()) {
       foldText(fold, row.key)
       foldText(fold, row.observed ? row.observed.version + row.observed.hash : '')
@@ -248,6 +252,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     if (row.observed && compareResourceVersions(row.observed.version, version) > 0) return
     row.observed = undefined
     row.reported = false
+    if (row.state === 'busy') this.#outrun.add(row)
     this.#outgoing.gone(row, version, effects)
     this.#touch(row)
   }
@@ -274,27 +279,27 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   #applied(row: Row, outcome: Outcome, now: Instant, effects: ReplicationEffects): void {
     assert(this.#applying > 0, 'a write ended that did not begin')
     this.#applying--
+    // What an answer says may be what has gone since; if it is not, the watch says so too.
+    const outrun = this.#outrun.delete(row)
     switch (outcome.type) {
       case 'written':
-        if (!outcome.observed) row.observed = undefined
-        else {
-          this.#see(row, outcome.observed)
-          // The watch may have been faster: then it is not news, and still the answer to what was sent.
-          const current = row.observed?.version === outcome.observed.version
-          if (current && outcome.sent) {
-            row.acceptedFor = outcome.sent.hash
-            row.acceptedHash = outcome.observed.hash
-            row.given(outcome.sent)
-          }
-        }
+        if (!outrun) this.#written(row, outcome.observed, outcome.sent)
         // What was written may not be what is wanted by now.
-        row.again ||= outcome.observed !== undefined || row.desired !== undefined
+        row.again = true
+        this.#queue.done(row)
+        break
+      case 'gone':
+        // The watch may have shown the next one of this name already.
+        if (row.observed?.uid === outcome.uid) row.observed = undefined
+        row.again ||= row.desired !== undefined
         this.#queue.done(row)
         break
       case 'conflict':
         row.forgetGiven()
         // An object born here comes by the watch, with the content that has to be published.
-        if (outcome.observed && outcome.observed.owner !== '') this.#see(row, outcome.observed)
+        if (outcome.observed && outcome.observed.owner !== '' && !outrun) {
+          this.#see(row, outcome.observed)
+        }
         this.#queue.retry(row, now / 1000)
         break
       case 'missing':
@@ -307,6 +312,15 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     }
     this.#withdraw(row, effects)
     this.#rows.removeIfEmpty(row)
+  }
+
+  #written(row: Row, observed: Observed, sent: Desired | undefined): void {
+    this.#see(row, observed)
+    // The watch may have been faster: then it is not news, and still the answer to what was sent.
+    if (!sent || row.observed?.version !== observed.version) return
+    row.acceptedFor = sent.hash
+    row.acceptedHash = observed.hash
+    row.given(sent)
   }
 
   /** A replica took the place of an object born here before its deletion was seen: the others have to know. */

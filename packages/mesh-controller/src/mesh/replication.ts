@@ -438,7 +438,7 @@ export class Replication implements AsyncDisposable {
         try {
           await this.#options.faults?.apply?.()
           outcome = await this.#apply(row, action)
-          if (outcome.type === 'written') this.#applied.add()
+          if (outcome.type === 'written' || outcome.type === 'gone') this.#applied.add()
           else this.#reporter.writeFailed(row, outcome)
         } finally {
           // An answer of the server, whatever it says, is a sign of life of the queue.
