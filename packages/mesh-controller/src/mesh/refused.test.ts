@@ -166,6 +166,8 @@ test('a zone that may read nothing says nothing', () =>
     close(a, ...NAMED)
     a.restart()
     await until('both are refused', () => a.replication.status.refused.length === 2)
+    const failures = () => a.counters.value('kube_watch_failures_total')
+    await until('they were asked again', () => failures() > 3)
     assert.equal(a.replication.status.ownSequence, 0)
     assert.equal(b.replication.status.zones[0]!.incarnation, 1)
     a.cluster.faults = undefined

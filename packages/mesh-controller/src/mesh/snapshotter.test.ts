@@ -1,41 +1,51 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { seededRandom } from 'weir-mesh/runtime'
-import { until, WIDGETS, widget, withCluster } from '../api-server/testing.ts'
+import { type TestCluster, until, WIDGETS, widget, withCluster } from '../api-server/testing.ts'
+import type { KubeClient } from '../kube/index.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
-import { Snapshotter } from './snapshotter.ts'
+import { Snapshotter, type SnapshotterOptions } from './snapshotter.ts'
+
+/** A snapshotter of one widget. `collection` says what the watch knows. */
+async function setUp(
+  { client, scope, heartbeats }: TestCluster,
+  identity: ClusterIdentity,
+  collection: SnapshotterOptions['collection'],
+) {
+  await client.create(WIDGETS, widget('w1'))
+  await identity.learn(scope.signal)
+  const events: string[] = []
+  const snapshotter = new Snapshotter({
+    scope,
+    client,
+    random: seededRandom(1),
+    heartbeat: scope.own('pulse', heartbeats.register('snapshot', { deadlineMs: 1_000 })),
+    cluster: identity,
+    resources: () => [{ name: 'demo.weir.example/Widget', ref: WIDGETS, namespaces: ['default'] }],
+    collection,
+    count: () => 1,
+    dispatch: ({ type }) => void events.push(type),
+    room: async () => {},
+    roomForBegin: async () => {},
+    takeStale: () => undefined,
+  })
+  snapshotter.request()
+  return { snapshotter, events }
+}
+
+const known = (listed: boolean) => ({
+  namespace: 'default',
+  listed,
+  problem: '',
+  refused: false,
+  version: '',
+})
 
 test('a snapshot does not end with what the watch has not listed yet, although it could be listed', () =>
   withCluster(async (cluster) => {
-    const { client, scope, heartbeats } = cluster
-    await client.create(WIDGETS, widget('w1'))
-    const identity = new ClusterIdentity(client, scope.log)
-    await identity.learn(scope.signal)
     let listed = false
-    const events: string[] = []
-    const snapshotter = new Snapshotter({
-      scope,
-      client,
-      random: seededRandom(1),
-      heartbeat: scope.own('pulse', heartbeats.register('snapshot', { deadlineMs: 1_000 })),
-      cluster: identity,
-      resources: () => [
-        { name: 'demo.weir.example/Widget', ref: WIDGETS, namespaces: ['default'] },
-      ],
-      collection: (_resource, namespace) => ({
-        namespace,
-        listed,
-        problem: '',
-        refused: false,
-        version: '',
-      }),
-      count: () => 1,
-      dispatch: ({ type }) => void events.push(type),
-      room: async () => {},
-      roomForBegin: async () => {},
-      takeStale: () => undefined,
-    })
-    snapshotter.request()
+    const identity = new ClusterIdentity(cluster.client, cluster.scope.log)
+    const { snapshotter, events } = await setUp(cluster, identity, () => known(listed))
     await until('it waits', () => snapshotter.held !== '')
     assert.match(snapshotter.held, /^widgets in the namespace default are not listed yet/)
     assert.equal(snapshotter.running, false)
@@ -46,4 +56,23 @@ test('a snapshot does not end with what the watch has not listed yet, although i
     assert.deepEqual(events.slice(-2), ['snapshot-item', 'snapshot-end'])
     assert.equal(snapshotter.held, '')
     assert.deepEqual(snapshotter.missing, [])
+  }))
+
+test('a snapshot does not end when another cluster answers since it began', () =>
+  withCluster(async (cluster) => {
+    let asked = 0
+    const uids = ['one', 'one', 'two', 'one', 'one']
+    const client = { get: async () => ({ metadata: { name: 'kube-system', uid: uids[asked++] } }) }
+    const identity = new ClusterIdentity(client as unknown as KubeClient, cluster.scope.log)
+    const { snapshotter, events } = await setUp(cluster, identity, () => known(true))
+    await until('it was written', () => snapshotter.written === 1)
+    assert.deepEqual(events, [
+      'snapshot-begin',
+      'snapshot-item',
+      'snapshot-abort',
+      'snapshot-begin',
+      'snapshot-item',
+      'snapshot-end',
+    ])
+    assert.equal(asked, 5)
   }))
