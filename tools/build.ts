@@ -27,6 +27,7 @@ const JOINED: Readonly<Record<(typeof PACKAGES)[number], Omit<BundleOptions, 'fo
     weir: {
       together: 'folder',
       entries: ['cli/main', 'quic/open'],
+      apart: ['cli/main'],
       copying: { folder: 'plan', not: ['runtime', 'bounds'] },
     },
     iroh: { together: 'package', entries: [] },

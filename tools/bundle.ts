@@ -45,7 +45,7 @@ export interface BundleOptions {
     readonly not: readonly string[]
   }
   /**
-   * With `package`: entries that are started and that nothing imports. Each is joined by itself, so that it does not
+   * Entries that are started and that nothing imports. Each is joined by itself, so that it does not
    * come in as many pieces as the other entries share with it.
    */
   readonly apart?: readonly string[]
@@ -88,10 +88,10 @@ export async function bundle(options: BundleOptions): Promise<void> {
 }
 
 function groupsOf({ entries, together, apart = [] }: BundleOptions): string[][] {
-  if (together === 'package') {
-    return [entries.filter((entry) => !apart.includes(entry)), ...apart.map((entry) => [entry])]
-  }
-  return [...Map.groupBy(entries, (entry) => dirname(entry)).values()]
+  const rest = entries.filter((entry) => !apart.includes(entry))
+  const groups =
+    together === 'package' ? [rest] : Map.groupBy(rest, (entry) => dirname(entry)).values()
+  return [...groups, ...apart.map((entry) => [entry])]
 }
 
 /** Leaves imports that lead out of the group as they are, and says that no module of ours acts when it is imported. */
