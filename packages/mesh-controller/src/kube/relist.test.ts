@@ -10,6 +10,8 @@ test('what only a list shows to be gone, went after all that was written to it u
     await client.create(WIDGETS, widget('w', { size: 1 }))
     const { reflector, events } = watch(cluster)
     await until('it is synced', () => reflector.synced)
+    await client.create(WIDGETS, widget('other', { size: 3 }))
+    await until('the watch is open', () => events.length === 2)
     let answered = ''
     await expire(cluster, async () => {
       // Whoever wrote this knows its version from the answer, and must not take the deletion for older.
@@ -17,8 +19,8 @@ test('what only a list shows to be gone, went after all that was written to it u
       answered = written.metadata.resourceVersion ?? ''
       await client.delete(WIDGETS, 'default', 'w')
     })
-    await until('it was listed again', () => events.length === 2)
-    const [, deleted] = events
+    await until('it was listed again', () => events.length === 3)
+    const deleted = events[2]
     assert.equal(deleted?.type, 'deleted')
     assert.equal(deleted.object, undefined)
     assert.ok(compareResourceVersions(deleted.resourceVersion, answered) > 0)

@@ -83,10 +83,10 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   readonly #reentry = new Reentry()
   #applying = 0
   /**
-   * Rows whose object went, as the watch says, while a write to it was under way; at most `appliesMax`. An answer has a
-   * connection of its own: it may come after all that the watch says of what happened since.
+   * Rows whose object went, as the watch says, while a write to it was under way. An answer has a connection of its own:
+   * it may come after all that the watch says of what happened since.
    */
-  readonly #outrun = new Set<Row>()
+  readonly #outrun = new Set<Row>() // tidy: containers: at most appliesMax rows, in the shells of mesh.applies
 
   constructor(options: ReplicationOptions) {
     this.#rows = new RowTable(options.accounts.objects)
