@@ -13,7 +13,7 @@ import { editText, widgetText } from './objects.ts'
 import { Requests } from './requests.ts'
 
 /** Objects that each API server has made, edited and deleted before it is measured with. */
-const WARM_UP = 1_000
+const WARM_UP = 4_000
 const PARALLEL = 16
 const COLLECTION = '/apis/demo.weir.example/v1/namespaces/default/widgets'
 

@@ -177,7 +177,7 @@ export class Mesh {
       writeFileSync(config, JSON.stringify(configOf(seat, seats, options)))
       mesh.controllers.push(new Controller(seat, config, mesh.folder, options))
     }
-    for (const cluster of mesh.clusters) await cluster.warmUp()
+    await Promise.all(mesh.clusters.map((cluster) => cluster.warmUp()))
     return mesh
   }
 
