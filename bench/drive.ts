@@ -19,7 +19,9 @@ export async function drive(
   for (let at = 0; at < count; at++) {
     const dueMs = (at * 1000) / pace.perSecond - (performance.now() - from)
     if (dueMs > 1) await sleep(dueMs)
-    running.push(send(at))
+    const sent = send(at)
+    sent.catch(() => {}) // it is told at the end, with those of the others
+    running.push(sent)
   }
   await Promise.all(running)
 }

@@ -78,11 +78,14 @@ class Connection {
   }
 }
 
-/** As many connections as there are requests at once. */
+const CONNECTIONS_MAX = 16
+
+/** A request waits for a connection, as it would behind any client that has only so many. */
 export class Requests {
   readonly #port: number
   readonly #head: string
   readonly #idle: Connection[] = []
+  readonly #waiting: ((connection: Connection) => void)[] = []
   readonly #all = new Set<Connection>()
 
   constructor(port: number, token: string) {
@@ -91,19 +94,41 @@ export class Requests {
   }
 
   async send(method: string, path: string, body = '', type = 'application/json'): Promise<Answer> {
-    let connection = this.#idle.pop()
-    while (connection?.usable === false) {
-      this.#all.delete(connection)
-      connection = this.#idle.pop()
-    }
-    if (!connection) this.#all.add((connection = new Connection(this.#port)))
+    const connection = await this.#connection()
     const content =
       body === '' ? '' : `Content-Type: ${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`
-    const answer = await connection.send(
-      `${method} ${path} HTTP/1.1\r\n${this.#head}${content}\r\n${body}`,
-    )
-    this.#idle.push(connection)
-    return answer
+    try {
+      return await connection.send(
+        `${method} ${path} HTTP/1.1\r\n${this.#head}${content}\r\n${body}`,
+      )
+    } finally {
+      this.#done(connection)
+    }
+  }
+
+  #connection(): Connection | Promise<Connection> {
+    const idle = this.#idle.pop()
+    if (idle?.usable) return idle
+    if (idle) this.#all.delete(idle)
+    if (this.#all.size < CONNECTIONS_MAX) return this.#open()
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  #open(): Connection {
+    const connection = new Connection(this.#port)
+    this.#all.add(connection)
+    return connection
+  }
+
+  #done(connection: Connection): void {
+    const next = this.#waiting.shift()
+    if (connection.usable) {
+      if (next) next(connection)
+      else this.#idle.push(connection)
+      return
+    }
+    this.#all.delete(connection)
+    next?.(this.#open())
   }
 
   close(): void {
