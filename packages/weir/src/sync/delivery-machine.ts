@@ -9,17 +9,24 @@
 import { type Account, RingQueue } from '../bounds/index.ts'
 import { copyBytes } from '../codec/index.ts'
 import type { Ticket } from '../machine/index.ts'
+import { type Instant, NEVER } from '../runtime/index.ts'
 import type { Page, StoredOperation } from '../store/index.ts'
 import type { LogRange } from './contract.ts'
 import type { LogRow } from './log-table.ts'
 import { operationBytes } from './memory.ts'
 import type { Shared } from './shared.ts'
 
+const RETRY_MS = 50
+
 export class DeliveryMachine implements Disposable {
   readonly #shared: Shared
   readonly #queue: RingQueue<StoredOperation>
   #behind = 0
   #reading: { readonly ticket: Ticket; readonly row: LogRow; readonly range: LogRange } | undefined
+  /** Whether the last page did not fit: reading it again before the consumer has taken something would go on for ever. */
+  #full = false
+  /** When a page is read again that did not fit although nothing waits here: others hold the bytes. */
+  #retryAt: Instant = NEVER
   /** Where the search for the next log to read goes on, so that no log is served first for ever. */
   #cursor: LogRow | undefined
 
@@ -60,13 +67,23 @@ export class DeliveryMachine implements Disposable {
 
   /** The next operation for the consumer. */
   shift(): StoredOperation | undefined {
+    this.#full = false
     return this.#queue.shift()
+  }
+
+  /** When `step` has to be called at the latest. */
+  get wakeAt(): Instant {
+    return this.#retryAt
   }
 
   /** Reads from the store when there is room. */
   step(): void {
     const { limits, tickets, fx } = this.#shared
     if (this.#behind === 0 || this.#reading || this.#queue.size > limits.deliverMax / 2) return
+    if (this.#full && this.#queue.size > 0) return
+    if (this.#retryAt !== NEVER && this.#shared.now < this.#retryAt) return
+    this.#full = false
+    this.#retryAt = NEVER
     const row = this.#nextBehind()
     if (!row) return
     const { author, logId } = row
@@ -86,7 +103,11 @@ export class DeliveryMachine implements Disposable {
     for (const operation of page.operations) {
       if (operation.seq > row.next && !operation.prune) this.#skipped(operation.seq - row.next)
       full = this.#queue.push(owned(operation)) !== 'ok'
-      if (full) break
+      if (full) {
+        this.#full = true
+        if (this.#queue.size === 0) this.#retryAt = this.#shared.after(RETRY_MS)
+        break
+      }
       row.next = operation.seq + 1
     }
     if (!full && page.last && row.next <= range.until) {

@@ -232,6 +232,7 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
       this.#delivery.step()
       if (this.#loaded) this.#keeper.step()
       shared.arm(this.#buffer.sweepAt)
+      shared.arm(this.#delivery.wakeAt)
     })
   }
 
