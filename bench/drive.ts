@@ -1,3 +1,4 @@
+/** Sends what a scenario asks for, at its pace. */
 import { sleep } from './children.ts'
 
 /** Runs `send` for 0 to `count` - 1, `perSecond` apart, or as fast as `parallel` of them at once allow. */

@@ -8,7 +8,7 @@
  * Three zones over the real transport. After each round a collection is forced in each controller and what lives in its
  * heap is read: objects, and compiled code, which V8 keeps apart. The Theil-Sen slope of the objects over the rounds from
  * the third on, with its upper bound, is held against 50 bytes an object. Code is shown beside it and not judged: V8 goes
- * on to compile for tens of thousands of changes what is called seldom, and ends when all of the program is compiled.
+ * on to compile what is called seldom (78 bytes an object in these rounds, 16 over 40 rounds).
  */
 import { parseArgs } from 'node:util'
 import { WIDGETS, widget } from '../packages/mesh-controller/src/api-server/testing.ts'

@@ -152,18 +152,18 @@ test('joined by package, a program that stands apart shares no piece with the ot
   assert.ok(apart < among, `${apart} instead of ${among}`)
 })
 
-/** `plan` needs of `work` a number and what it loads when it opens, and of `base` a class that is there once. */
+/** `plan` needs of `part` a number and what it loads when it opens, and of `base` a class that is there once. */
 const COPYING = Object.freeze({
   'package.json': '{ "type": "module" }',
   'dist/base/index.js': `export { Base } from './base.js'`,
   'dist/base/base.js': `export class Base {}`,
-  'dist/work/index.js': `export { cost } from './cost.js'\nexport { Work } from './work.js'\nexport { plan } from './plan.js'`,
-  'dist/work/cost.js': `import { Base } from '../base/index.js'\nexport const cost = () => [7, Base.name]`,
-  'dist/work/work.js': `import { Base } from '../base/index.js'\nexport class Work extends Base {}`,
-  'dist/work/plan.js': `
+  'dist/part/index.js': `export { cost } from './cost.js'\nexport { Work } from './work.js'\nexport { plan } from './plan.js'`,
+  'dist/part/cost.js': `import { Base } from '../base/index.js'\nexport const cost = () => [7, Base.name]`,
+  'dist/part/work.js': `import { Base } from '../base/index.js'\nexport class Work extends Base {}`,
+  'dist/part/plan.js': `
     import { cost } from './cost.js'
     export const plan = () => ({ cost: cost(), open: async () => (await import('./work.js')).Work })`,
-  'dist/plan/index.js': `export { cost, plan } from '../work/index.js'`,
+  'dist/plan/index.js': `export { cost, plan } from '../part/index.js'`,
 })
 
 function copying(
@@ -186,16 +186,16 @@ function copying(
 }
 
 test('a folder with copies has functions of the others, and no class and nothing that is lazy', async (t) => {
-  const { folder, done } = copying(t, ['base/index', 'work/index', 'work/work', 'plan/index'])
+  const { folder, done } = copying(t, ['base/index', 'part/index', 'part/work', 'plan/index'])
   await done
   const text = readFileSync(join(folder, 'dist/plan/index.js'), 'utf8')
   assert.deepEqual(
     [...text.matchAll(/(?:from |import\()"([^"]+)"/g)].map(([, to]) => to),
-    ['../base/index.js', '../work/work.js'],
+    ['../base/index.js', '../part/work.js'],
   )
   const lines = `
     import { plan } from ${JSON.stringify(join(folder, 'dist/plan/index.js'))}
-    import { Work } from ${JSON.stringify(join(folder, 'dist/work/index.js'))}
+    import { Work } from ${JSON.stringify(join(folder, 'dist/part/index.js'))}
     const planned = plan()
     console.log(JSON.stringify([planned.cost, (await planned.open()) === Work]))`
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', lines], {
@@ -206,7 +206,7 @@ test('a folder with copies has functions of the others, and no class and nothing
 })
 
 test('what a copy imports lazily must be an entry, or a copy of it would be left behind', async (t) => {
-  const { done } = copying(t, ['base/index', 'work/index', 'plan/index'])
+  const { done } = copying(t, ['base/index', 'part/index', 'plan/index'])
   await assert.rejects(done, /work\.js is no entry/)
 })
 

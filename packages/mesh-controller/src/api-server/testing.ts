@@ -5,6 +5,7 @@ import { type Clock, Counters, Heartbeats, type Logger, Scope } from 'weir-mesh/
 import {
   type ClusterConfig,
   DEFAULT_KUBE_LIMITS,
+  isKubeError,
   type JsonObject,
   KubeClient,
   type KubeLimits,
@@ -242,10 +243,28 @@ export function ask(cluster: TestCluster, path: string, options: Ask = {}): Prom
 }
 
 /** Waits until a condition holds; fails with what was waited for. */
-export async function until(what: string, holds: () => boolean, limitMs = 15_000): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  limitMs = 20_000,
+): Promise<void> {
   const end = Date.now() + limitMs
-  while (!holds()) {
+  while (!(await holds())) {
     if (Date.now() > end) throw new Error(`waited in vain until ${what}`)
     await new Promise<void>((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+/** A widget as the cluster has it; undefined when there is none. */
+export async function findWidget(
+  client: KubeClient,
+  name: string,
+  namespace = 'default',
+): Promise<KubeObject | undefined> {
+  try {
+    return await client.get(WIDGETS, namespace, name)
+  } catch (error) {
+    if (isKubeError(error, 'KUBE_NOT_FOUND')) return undefined
+    throw error
   }
 }

@@ -64,17 +64,9 @@ status: { listen: '127.0.0.1:0', tokenFile: ${file('token', TOKEN)} }
   }
 }
 
-async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000
-  while (!(await holds())) {
-    if (Date.now() > end) assert.fail(`waited in vain: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
-
 /** As an operator or a kubelet sees it. */
 async function isTold(told: Told, words: RegExp): Promise<void> {
-  await eventually('it is not ready', async () => words.test((await told.get('/readyz')).text))
+  await until('it is not ready', async () => words.test((await told.get('/readyz')).text))
   assert.equal((await told.get('/readyz')).status, 503)
   assert.equal((await told.get('/livez')).status, 200)
   const { replication } = JSON.parse((await told.get('/status')).text)
@@ -91,7 +83,7 @@ const isReady = async (told: Told) => (await told.get('/readyz')).status === 200
 
 test('a namespace that may not be read is named with what to do, until it may', () =>
   withZone(async (told) => {
-    await eventually('it is ready', () => isReady(told))
+    await until('it is ready', () => isReady(told))
     assert.equal(await metric(told, 'mesh_refused'), 0)
     told.cluster.faults = ({ method, path }) =>
       method === 'GET' && path.endsWith('/kube-system/widgets') ? { status: 403 } : undefined
@@ -101,12 +93,12 @@ test('a namespace that may not be read is named with what to do, until it may', 
     await isTold(told, words)
     assert.equal(await metric(told, 'mesh_refused'), 1)
     told.cluster.faults = undefined
-    await eventually('it is ready again', () => isReady(told))
+    await until('it is ready again', () => isReady(told))
   }))
 
 test('a cluster that was set up anew is told with what to do, and nothing restarts by itself', () =>
   withZone(async (told) => {
-    await eventually('it is ready', () => isReady(told))
+    await until('it is ready', () => isReady(told))
     assert.equal(await metric(told, 'mesh_cluster_believed'), 1)
     const { url, token, identity } = told.cluster.server
     await told.cluster.server.close()

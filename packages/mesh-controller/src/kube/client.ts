@@ -14,7 +14,7 @@ import { buildEvent, type EventTarget, type EventText } from './event.ts'
 import { isJsonObject, type Json, type JsonObject, parseJson, stringifyJson } from './json.ts'
 import type { KubeTerms } from './memory.ts'
 import { StreamedBody } from './streamed-body.ts'
-import { type Call, describe, type RequestFault, Transport } from './transport.ts'
+import { type Call, describeCall, type RequestFault, Transport } from './transport.ts'
 import { apiVersionOf, EVENTS, type KubeObject, pathOf, type ResourceRef } from './types.ts'
 
 export interface KubeClientOptions {
@@ -273,10 +273,13 @@ export class KubeClient {
     account.require(0, 1)
     try {
       const { status, text, retryAfterMs } = await this.#transport.send(call, account)
-      if (status >= 300) throw errorOfBody(describe(call), status, text, retryAfterMs)
+      if (status >= 300) throw errorOfBody(describeCall(call), status, text, retryAfterMs)
       const value = parseJson(text)
       if (isJsonObject(value)) return value
-      throw new KubeError('KUBE_RESPONSE_INVALID', `${describe(call)}: the answer is not an object`)
+      throw new KubeError(
+        'KUBE_RESPONSE_INVALID',
+        `${describeCall(call)}: the answer is not an object`,
+      )
     } finally {
       account.give(account.bytes, account.entries)
       account[Symbol.dispose]()
@@ -289,7 +292,7 @@ export class KubeClient {
       .open(call, account)
       .finally(() => account.give(account.bytes))
     if (answer instanceof StreamedBody) return answer
-    throw errorOfBody(describe(call), answer.status, answer.text, answer.retryAfterMs)
+    throw errorOfBody(describeCall(call), answer.status, answer.text, answer.retryAfterMs)
   }
 
   async #object(call: Call): Promise<KubeObject> {

@@ -121,7 +121,7 @@ export class Transport {
         running.check()
         account.give(account.bytes)
         const repeatable = call.method === 'GET' && tries < TRIES_STALE_MAX
-        const what = describe(call)
+        const what = describeCall(call)
         const answer = await running.send(
           new Exchange({ what, text, account, streams, repeatable }),
         )
@@ -164,7 +164,7 @@ class Running implements Disposable {
     this.#scope = scope
     this.#timer = scope.clock.start(call.deadlineMs ?? DEADLINE_MS, () => this.#stop(late(call)))
     if (call.signal) {
-      this.#aborted = onAbort(call.signal, () => this.#stop(closedError(describe(call))))
+      this.#aborted = onAbort(call.signal, () => this.#stop(closedError(describeCall(call))))
     }
   }
 
@@ -211,13 +211,13 @@ class Running implements Disposable {
 }
 
 /** The method and the path of a call, for messages. */
-export function describe(call: Call): string {
+export function describeCall(call: Call): string {
   const path = call.path.split('?', 1)[0]
   return `${call.method} ${path}`
 }
 
 function late(call: Call): KubeError {
-  return new KubeError('KUBE_TIMEOUT', `${describe(call)}: no answer within the deadline`, {
+  return new KubeError('KUBE_TIMEOUT', `${describeCall(call)}: no answer within the deadline`, {
     retryable: true,
   })
 }

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { systemClock } from 'weir-mesh/runtime'
 import { DirectMesh, type DirectZone } from '../../testing/direct-mesh.ts'
 import {
+  findWidget,
   openCluster,
   type TestCluster,
   type TestClusterOptions,
@@ -12,7 +13,7 @@ import {
   widget,
   withCluster,
 } from '../api-server/testing.ts'
-import { isKubeError, type KubeClient, KubeError } from '../kube/index.ts'
+import { type KubeClient, KubeError } from '../kube/index.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
 import { OWNER_CLUSTER_ANNOTATION } from './markers.ts'
 import type { ReplicationFaults } from './replication-options.ts'
@@ -20,23 +21,8 @@ import type { ReplicationFaults } from './replication-options.ts'
 const hourAgo = Object.freeze({ ...systemClock, wallMs: () => Date.now() - 3_600_000 })
 const { signal } = new AbortController()
 
-async function has(client: KubeClient, name: string): Promise<boolean> {
-  try {
-    await client.get(WIDGETS, 'default', name)
-    return true
-  } catch (error) {
-    if (isKubeError(error, 'KUBE_NOT_FOUND')) return false
-    throw error
-  }
-}
-
-async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000
-  while (!(await holds())) {
-    if (Date.now() > end) assert.fail(`waited in vain: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
+const has = async (client: KubeClient, name: string) =>
+  (await findWidget(client, name)) !== undefined
 
 /** Another server in the place of one that was closed. */
 function inPlaceOf(cluster: TestCluster, options: TestClusterOptions = {}): Promise<TestCluster> {
@@ -59,7 +45,7 @@ async function withAnother(
   try {
     const [a, b] = mesh.zones as [DirectZone, DirectZone]
     for (const name of ['w1', 'w2']) await a.cluster.client.create(WIDGETS, widget(name))
-    for (const name of ['w1', 'w2']) await eventually(name, () => has(b.cluster.client, name))
+    for (const name of ['w1', 'w2']) await until(name, () => has(b.cluster.client, name))
     await before?.(a.cluster.client, b.cluster.client)
     await a.cluster.server.close()
     anew = await inPlaceOf(a.cluster, options.anew)
@@ -93,8 +79,8 @@ test('a cluster that was set up anew is told with what to do; after a restart it
     await a.stop()
     await anew.client.create(WIDGETS, widget('w3'))
     a.restart()
-    await eventually('of-b', () => has(anew.client, 'of-b'))
-    await eventually('w3', () => has(b.cluster.client, 'w3'))
+    await until('of-b', () => has(anew.client, 'of-b'))
+    await until('w3', () => has(b.cluster.client, 'w3'))
     await until('complete', () => b.replication.status.zones[0]!.complete)
     await until('all is written', () => b.replication.status.pending === 0)
     assert.equal(b.counters.value('mesh_cluster_rebuilt_total'), 1)
@@ -116,7 +102,7 @@ test('a cluster that was restored from a copy is told with what to do; a restart
     for (const name of ['w1', 'w2']) assert.ok(await has(b.cluster.client, name), name)
     await a.stop()
     a.restart()
-    await eventually('w2 is gone', async () => !(await has(b.cluster.client, 'w2')))
+    await until('w2 is gone', async () => !(await has(b.cluster.client, 'w2')))
     assert.ok(await has(b.cluster.client, 'w1'))
     assert.equal(a.replication.problem, undefined)
   }))
@@ -199,7 +185,7 @@ test('a snapshot that is due before any watch has seen it is not written from a 
     async (a, b) => {
       for (let at = 0; at < 20; at++) await a.create(WIDGETS, widget(`gone-${at}`, { note: text }))
       for (let at = 0; at < 20; at++) await a.delete(WIDGETS, 'default', `gone-${at}`)
-      await eventually('deleted', async () => !(await has(b, 'gone-19')))
+      await until('deleted', async () => !(await has(b, 'gone-19')))
       held = true
     },
   )

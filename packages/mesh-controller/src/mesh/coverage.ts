@@ -33,11 +33,9 @@ export class Coverage {
   /** Whether replication may begin. */
   get suffices(): boolean {
     let listed = 0
-    for (const { reflector } of this.#watched) {
-      for (const collection of reflector.collections()) {
-        if (collection.listed) listed++
-        else if (!collection.refused) return false
-      }
+    for (const collection of this.#places()) {
+      if (collection.listed) listed++
+      else if (!collection.refused) return false
     }
     return listed > 0
   }
@@ -50,37 +48,32 @@ export class Coverage {
 
   /** Kinds and namespaces that are refused now, in words. */
   refused(): string[] {
-    const places: string[] = []
-    for (const { resource, reflector } of this.#watched) {
-      for (const { refused, namespace } of reflector.collections()) {
-        if (refused) places.push(placeOf(resource, namespace))
-      }
-    }
-    return places
+    return [...this.#places()].filter(({ refused }) => refused).map(({ place }) => place)
   }
 
   /** Something was listed or has failed: says once what is refused and what to do. */
   changed(): void {
-    for (const { resource, reflector } of this.#watched) {
-      for (const { refused, namespace, problem } of reflector.collections()) {
-        const place = placeOf(resource, namespace)
-        if (!refused || this.#told.includes(place)) continue
-        this.#log.error('a kind or namespace is refused', { reason: refusalOf(place, problem) })
-      }
+    for (const { place, refused, problem } of this.#places()) {
+      if (!refused || this.#told.includes(place)) continue
+      this.#log.error('a kind or namespace is refused', { reason: refusalOf(place, problem) })
     }
     this.#told = Object.freeze(this.refused())
   }
 
   /** What is wrong with the first one of which something is, with what to do; undefined when all is well. */
   get problem(): string | undefined {
-    for (const { resource, reflector } of this.#watched) {
-      for (const { problem, refused, namespace } of reflector.collections()) {
-        if (problem === '') continue
-        const place = placeOf(resource, namespace)
-        return refused ? refusalOf(place, problem) : `${place}: ${problem}`
-      }
+    for (const { place, refused, problem } of this.#places()) {
+      if (problem !== '') return refused ? refusalOf(place, problem) : `${place}: ${problem}`
     }
     return undefined
+  }
+
+  *#places(): IterableIterator<Collection & { readonly place: string }> {
+    for (const { resource, reflector } of this.#watched) {
+      for (const collection of reflector.collections()) {
+        yield { ...collection, place: placeOf(resource, collection.namespace) }
+      }
+    }
   }
 }
 

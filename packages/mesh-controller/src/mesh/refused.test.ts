@@ -2,28 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DirectMesh, type DirectZone } from '../../testing/direct-mesh.ts'
-import { until, WIDGETS, widget } from '../api-server/testing.ts'
-import { isKubeError, NAMESPACES } from '../kube/index.ts'
+import { findWidget, until, WIDGETS, widget } from '../api-server/testing.ts'
+import { NAMESPACES } from '../kube/index.ts'
 
 const NAMED = Object.freeze(['default', 'closed'])
 
-async function has({ cluster }: DirectZone, namespace: string, name: string): Promise<boolean> {
-  try {
-    await cluster.client.get(WIDGETS, namespace, name)
-    return true
-  } catch (error) {
-    if (isKubeError(error, 'KUBE_NOT_FOUND')) return false
-    throw error
-  }
-}
-
-async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000
-  while (!(await holds())) {
-    if (Date.now() > end) assert.fail(`waited in vain: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
+const has = async ({ cluster }: DirectZone, namespace: string, name: string) =>
+  (await findWidget(cluster.client, name, namespace)) !== undefined
 
 const make = ({ cluster }: DirectZone, namespace: string, name: string, note = '') =>
   cluster.client.create(WIDGETS, widget(name, { note }, namespace))
@@ -55,7 +40,7 @@ async function withTwo(run: (a: DirectZone, b: DirectZone) => Promise<void>): Pr
     for (const name of ['kept', 'gone']) {
       for (const namespace of NAMED) await make(a, namespace, name)
       for (const namespace of NAMED)
-        await eventually(`${namespace} ${name}`, () => has(b, namespace, name))
+        await until(`${namespace} ${name}`, () => has(b, namespace, name))
     }
     await until('both are well', () => !a.replication.problem && !b.replication.problem)
     await run(a, b)
@@ -77,14 +62,11 @@ test('a namespace that is refused at the start holds up no other, and is not del
     assert.deepEqual(a.replication.status.refused, ['widgets in the namespace closed'])
     await make(a, 'default', 'new')
     await make(b, 'default', 'of-b')
-    await eventually(
-      'made',
-      async () => (await has(b, 'default', 'new')) && has(a, 'default', 'of-b'),
-    )
+    await until('made', async () => (await has(b, 'default', 'new')) && has(a, 'default', 'of-b'))
     // Said by name, so it need not wait for the end of the snapshot.
     await remove(a, 'default', 'gone')
     await remove(b, 'default', 'of-b')
-    await eventually(
+    await until(
       'deleted',
       async () => !(await has(b, 'default', 'gone')) && !(await has(a, 'default', 'of-b')),
     )
@@ -98,7 +80,7 @@ test('a namespace that is refused at the start holds up no other, and is not del
     assert.match(told[0]!, /"error".*widgets in the namespace closed cannot be read/)
     a.cluster.faults = undefined
     await until('it is well', () => a.replication.problem === undefined)
-    await eventually('what went is gone', async () => !(await has(b, 'closed', 'gone')))
+    await until('what went is gone', async () => !(await has(b, 'closed', 'gone')))
     for (const namespace of NAMED) assert.ok(await has(b, namespace, 'kept'), namespace)
     assert.deepEqual(a.replication.status.refused, [])
     assert.equal(b.replication.status.zones[0]!.complete, true)
@@ -112,7 +94,7 @@ test('a namespace that is refused later holds up no other, and the log is still 
     for (let at = 0; at < 20; at++) await make(a, 'default', `w${at}`, text)
     for (let at = 0; at < 20; at++) await remove(a, 'default', `w${at}`)
     await remove(a, 'closed', 'gone')
-    await eventually('deleted', async () => !(await has(b, 'default', 'w19')))
+    await until('deleted', async () => !(await has(b, 'default', 'w19')))
     const kept = ({ ledger }: DirectZone) =>
       [...ledger.rows()].find(({ term }) => term.name === 'store.bytes')!.bytes
     assert.ok(kept(b) > 400_000)
@@ -128,13 +110,13 @@ test('a namespace that is refused later holds up no other, and the log is still 
     // Another one begins in its place when there is reason.
     for (let at = 0; at < 20; at++) await make(a, 'default', `v${at}`, text)
     for (let at = 0; at < 20; at++) await remove(a, 'default', `v${at}`)
-    await eventually('deleted', async () => !(await has(b, 'default', 'v19')))
+    await until('deleted', async () => !(await has(b, 'default', 'v19')))
     a.replication.shortenLog()
     await until('it is short again', () => kept(b) < 100_000)
     a.cluster.faults = undefined
     await until('it is well', () => a.replication.problem === undefined)
     await until('it was ended', () => a.replication.status.snapshots === 2)
-    await eventually('what went is gone', async () => !(await has(b, 'closed', 'gone')))
+    await until('what went is gone', async () => !(await has(b, 'closed', 'gone')))
     for (const namespace of NAMED) assert.ok(await has(b, namespace, 'kept'), namespace)
   }))
 
@@ -147,13 +129,13 @@ test('a permission to list that is taken while the watch goes on is told by the 
     const text = 'x'.repeat(20_000)
     for (let at = 0; at < 20; at++) await make(a, 'default', `w${at}`, text)
     for (let at = 0; at < 20; at++) await remove(a, 'default', `w${at}`)
-    await eventually('deleted', async () => !(await has(b, 'default', 'w19')))
+    await until('deleted', async () => !(await has(b, 'default', 'w19')))
     a.replication.shortenLog()
     await until('it is told', () => TOLD.test(a.replication.problem ?? ''))
     assert.deepEqual(a.replication.status.refused, ['widgets in the namespace closed'])
     // The watch goes on, so what it tells is replicated.
     await remove(a, 'closed', 'gone')
-    await eventually('deleted', async () => !(await has(b, 'closed', 'gone')))
+    await until('deleted', async () => !(await has(b, 'closed', 'gone')))
     a.cluster.faults = undefined
     await until('it is well', () => a.replication.problem === undefined)
     assert.equal(a.replication.status.snapshots, 2)

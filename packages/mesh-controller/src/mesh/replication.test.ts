@@ -1,26 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DirectMesh, type DirectZone } from '../../testing/direct-mesh.ts'
-import { openCluster, until, WIDGETS, widget } from '../api-server/testing.ts'
-import { isKubeError, type KubeClient, type KubeObject } from '../kube/index.ts'
+import { findWidget, openCluster, until, WIDGETS, widget } from '../api-server/testing.ts'
+import type { KubeClient, KubeObject } from '../kube/index.ts'
 import { OWNER_CLUSTER_ANNOTATION, OWNER_ZONE_LABEL } from './markers.ts'
-
-async function find(client: KubeClient, name: string): Promise<KubeObject | undefined> {
-  try {
-    return await client.get(WIDGETS, 'default', name)
-  } catch (error) {
-    if (isKubeError(error, 'KUBE_NOT_FOUND')) return undefined
-    throw error
-  }
-}
-
-async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000
-  while (!(await holds())) {
-    if (Date.now() > end) assert.fail(`waited in vain: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
 
 async function withMesh(run: (mesh: DirectMesh) => Promise<void>, count = 2): Promise<void> {
   const mesh = await DirectMesh.open(count)
@@ -40,14 +23,14 @@ test('a resource that is created, edited and deleted in one zone is so in the ot
     ]
     await a.create(WIDGETS, widget('w1', { size: 1 }))
     for (const zone of [b, c])
-      await eventually('created', async () => (await find(zone, 'w1')) !== undefined)
-    assert.equal((await find(b, 'w1'))?.metadata.labels?.[OWNER_ZONE_LABEL], 'zone-a')
-    assert.equal((await find(a, 'w1'))?.metadata.labels, undefined)
+      await until('created', async () => (await findWidget(zone, 'w1')) !== undefined)
+    assert.equal((await findWidget(b, 'w1'))?.metadata.labels?.[OWNER_ZONE_LABEL], 'zone-a')
+    assert.equal((await findWidget(a, 'w1'))?.metadata.labels, undefined)
     await a.mergePatch(WIDGETS, 'default', 'w1', { spec: { size: 2, note: 'n' } })
     await a.patchStatus(WIDGETS, 'default', 'w1', { phase: 'Ready' })
     for (const zone of [b, c]) {
-      await eventually('edited', async () => {
-        const object = (await find(zone, 'w1')) as
+      await until('edited', async () => {
+        const object = (await findWidget(zone, 'w1')) as
           | { spec?: { size?: number }; status?: { phase?: string } }
           | undefined
         return object?.spec?.size === 2 && object.status?.phase === 'Ready'
@@ -55,14 +38,14 @@ test('a resource that is created, edited and deleted in one zone is so in the ot
     }
     await a.delete(WIDGETS, 'default', 'w1')
     for (const zone of [b, c])
-      await eventually('deleted', async () => (await find(zone, 'w1')) === undefined)
+      await until('deleted', async () => (await findWidget(zone, 'w1')) === undefined)
   }, 3))
 
 test('an edit of the owner is one request to the other API server, and removes what the owner removed', () =>
   withMesh(async (mesh) => {
     const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
     await a.cluster.client.create(WIDGETS, widget('w1', { size: 1, note: 'n' }))
-    await eventually('created', async () => (await find(b.cluster.client, 'w1')) !== undefined)
+    await until('created', async () => (await findWidget(b.cluster.client, 'w1')) !== undefined)
     await until('written', () => b.replication.status.pending === 0)
     const requests: string[] = []
     b.cluster.faults = ({ method, path }) =>
@@ -71,7 +54,7 @@ test('an edit of the owner is one request to the other API server, and removes w
     await until('patched', () => requests.length > 0 && b.replication.status.pending === 0)
     assert.deepEqual(requests, ['PATCH w1'])
     b.cluster.faults = undefined
-    const object = (await find(b.cluster.client, 'w1')) as unknown as { spec: object }
+    const object = (await findWidget(b.cluster.client, 'w1')) as unknown as { spec: object }
     assert.deepEqual({ ...object.spec }, { size: 2, color: 'red' })
   }))
 
@@ -79,7 +62,7 @@ test('an edit that meets one made by hand at the same time is written again from
   withMesh(async (mesh) => {
     const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
     await a.cluster.client.create(WIDGETS, widget('w1', { size: 1 }))
-    await eventually('created', async () => (await find(b.cluster.client, 'w1')) !== undefined)
+    await until('created', async () => (await findWidget(b.cluster.client, 'w1')) !== undefined)
     await until('written', () => b.replication.status.pending === 0)
     const requests: string[] = []
     b.cluster.faults = ({ method, watch }) => {
@@ -90,7 +73,7 @@ test('an edit that meets one made by hand at the same time is written again from
     await until('patched', () => requests.length > 2 && b.replication.status.pending === 0)
     assert.deepEqual(requests, ['PATCH', 'GET', 'PATCH'])
     b.cluster.faults = undefined
-    const object = (await find(b.cluster.client, 'w1')) as unknown as { spec: object }
+    const object = (await findWidget(b.cluster.client, 'w1')) as unknown as { spec: object }
     assert.deepEqual({ ...object.spec }, { size: 2, color: 'red' })
   }))
 
@@ -98,19 +81,19 @@ test('a replica that is edited or deleted by hand is put back', () =>
   withMesh(async (mesh) => {
     const [a, b] = mesh.zones.map((zone) => zone.cluster.client) as [KubeClient, KubeClient]
     await a.create(WIDGETS, widget('w1', { size: 1 }))
-    await eventually('created', async () => (await find(b, 'w1')) !== undefined)
+    await until('created', async () => (await findWidget(b, 'w1')) !== undefined)
     await b.mergePatch(WIDGETS, 'default', 'w1', {
       spec: { size: 9 },
       metadata: { labels: { [OWNER_ZONE_LABEL]: null } },
     })
-    await eventually('put back', async () => {
-      const object = (await find(b, 'w1')) as
+    await until('put back', async () => {
+      const object = (await findWidget(b, 'w1')) as
         | { spec?: { size?: number }; metadata: KubeObject['metadata'] }
         | undefined
       return object?.spec?.size === 1 && object.metadata.labels?.[OWNER_ZONE_LABEL] === 'zone-a'
     })
     await b.delete(WIDGETS, 'default', 'w1')
-    await eventually('made again', async () => (await find(b, 'w1')) !== undefined)
+    await until('made again', async () => (await findWidget(b, 'w1')) !== undefined)
   }))
 
 test('a zone that was away learns of what was made and deleted meanwhile, and the restart deletes nothing else', () =>
@@ -118,35 +101,35 @@ test('a zone that was away learns of what was made and deleted meanwhile, and th
     const [a, b] = mesh.zones.map((zone) => zone.cluster.client) as [KubeClient, KubeClient]
     for (const name of ['w1', 'w2', 'w3']) await a.create(WIDGETS, widget(name))
     await b.create(WIDGETS, widget('own'))
-    await eventually('w3 in b', async () => (await find(b, 'w3')) !== undefined)
-    await eventually('own in a', async () => (await find(a, 'own')) !== undefined)
+    await until('w3 in b', async () => (await findWidget(b, 'w3')) !== undefined)
+    await until('own in a', async () => (await findWidget(a, 'own')) !== undefined)
     await mesh.zones[1]!.stop()
     await a.delete(WIDGETS, 'default', 'w2')
     await a.create(WIDGETS, widget('w4'))
     mesh.zones[1]!.restart()
-    await eventually('w4 in b', async () => (await find(b, 'w4')) !== undefined)
-    await eventually('w2 gone from b', async () => (await find(b, 'w2')) === undefined)
-    for (const name of ['w1', 'w3', 'own']) assert.ok(await find(b, name), name)
-    await eventually(
+    await until('w4 in b', async () => (await findWidget(b, 'w4')) !== undefined)
+    await until('w2 gone from b', async () => (await findWidget(b, 'w2')) === undefined)
+    for (const name of ['w1', 'w3', 'own']) assert.ok(await findWidget(b, name), name)
+    await until(
       'zone-b complete in a',
       async () =>
         mesh.zones[0]!.replication.status.zones[0]!.incarnation === 2 &&
         mesh.zones[0]!.replication.status.zones[0]!.complete,
     )
-    assert.ok(await find(a, 'own'))
+    assert.ok(await findWidget(a, 'own'))
   }))
 
 test('an owner that restarts takes what was deleted meanwhile away from the others', () =>
   withMesh(async (mesh) => {
     const [a, b] = mesh.zones.map((zone) => zone.cluster.client) as [KubeClient, KubeClient]
     for (const name of ['w1', 'w2']) await a.create(WIDGETS, widget(name))
-    await eventually('w2 in b', async () => (await find(b, 'w2')) !== undefined)
+    await until('w2 in b', async () => (await findWidget(b, 'w2')) !== undefined)
     await mesh.zones[0]!.stop()
     await a.delete(WIDGETS, 'default', 'w1')
-    assert.ok(await find(b, 'w1'))
+    assert.ok(await findWidget(b, 'w1'))
     mesh.zones[0]!.restart()
-    await eventually('w1 gone', async () => (await find(b, 'w1')) === undefined)
-    assert.ok(await find(b, 'w2'))
+    await until('w1 gone', async () => (await findWidget(b, 'w1')) === undefined)
+    assert.ok(await findWidget(b, 'w2'))
   }))
 
 test('an API server that fails for a while loses nothing', () =>
@@ -158,7 +141,7 @@ test('an API server that fails for a while loses nothing', () =>
     for (const name of ['w1', 'w2', 'w3', 'w4'])
       await a.cluster.client.create(WIDGETS, widget(name))
     for (const name of ['w1', 'w2', 'w3', 'w4']) {
-      await eventually(name, async () => (await find(b.cluster.client, name)) !== undefined)
+      await until(name, async () => (await findWidget(b.cluster.client, name)) !== undefined)
     }
     assert.ok(failures > 12)
   }))
@@ -169,11 +152,11 @@ test('an object above 1 MiB stays, with an Event, a counter and a row in the sta
     const big = (size: number) => widget('big', { extra: { text: 'x'.repeat(size) } })
     await a.cluster.client.create(WIDGETS, big(1024 * 1024 + 10))
     await a.cluster.client.create(WIDGETS, widget('small'))
-    await eventually('small', async () => (await find(b.cluster.client, 'small')) !== undefined)
-    assert.equal(await find(b.cluster.client, 'big'), undefined)
+    await until('small', async () => (await findWidget(b.cluster.client, 'small')) !== undefined)
+    assert.equal(await findWidget(b.cluster.client, 'big'), undefined)
     assert.equal(a.replication.status.tooLarge.length, 1)
     assert.equal(a.counters.value('mesh_too_large_total'), 1)
-    await eventually('Event', async () => {
+    await until('Event', async () => {
       const events = await a.cluster.client.list(
         { group: '', version: 'v1', kind: 'Event', plural: 'events', namespaced: true },
         { namespace: 'default' },
@@ -183,9 +166,9 @@ test('an object above 1 MiB stays, with an Event, a counter and a row in the sta
     await a.cluster.client.mergePatch(WIDGETS, 'default', 'big', {
       spec: { extra: { text: 'x'.repeat(1000 * 1000) } },
     })
-    await eventually(
+    await until(
       'big fits now',
-      async () => (await find(b.cluster.client, 'big')) !== undefined,
+      async () => (await findWidget(b.cluster.client, 'big')) !== undefined,
     )
     assert.equal(a.replication.status.tooLarge.length, 0)
   }))
@@ -206,8 +189,8 @@ for (const storeBytesMax of [3 * 1024 * 1024, 1024 * 1024]) {
         }
       }
       for (let at = 0; at < 10; at++) {
-        await eventually(`w${at}`, async () => {
-          const object = (await find(b, `w${at}`)) as { spec?: { note?: string } } | undefined
+        await until(`w${at}`, async () => {
+          const object = (await findWidget(b, `w${at}`)) as { spec?: { note?: string } } | undefined
           return object?.spec?.note?.startsWith('24 ') === true
         })
       }
@@ -230,20 +213,26 @@ test('at a quiet moment a log of which half is superseded is made short in every
     await client.create(WIDGETS, widget('w1', { note: text }))
     for (let at = 0; at < 20; at++)
       await client.create(WIDGETS, widget(`gone-${at}`, { note: text }))
-    await eventually('created', async () => (await find(b.cluster.client, 'gone-19')) !== undefined)
+    await until(
+      'created',
+      async () => (await findWidget(b.cluster.client, 'gone-19')) !== undefined,
+    )
     a.replication.shortenLog()
     await new Promise((resolve) => setTimeout(resolve, 50))
     assert.equal(a.replication.status.snapshots, 1)
     for (let at = 0; at < 20; at++) await client.delete(WIDGETS, 'default', `gone-${at}`)
-    await eventually('deleted', async () => (await find(b.cluster.client, 'gone-19')) === undefined)
+    await until(
+      'deleted',
+      async () => (await findWidget(b.cluster.client, 'gone-19')) === undefined,
+    )
     assert.ok(kept().every((bytes) => bytes > 400_000))
     a.replication.shortenLog()
-    await eventually('made short', async () => a.replication.status.snapshots === 2)
+    await until('made short', async () => a.replication.status.snapshots === 2)
     assert.ok(kept().every((bytes) => bytes < 100_000))
     a.replication.shortenLog()
     await new Promise((resolve) => setTimeout(resolve, 50))
     assert.equal(a.replication.status.snapshots, 2)
-    assert.notEqual(await find(b.cluster.client, 'w1'), undefined)
+    assert.notEqual(await findWidget(b.cluster.client, 'w1'), undefined)
   }))
 
 test('an apply queue, a watch and an own log that stall are named by their heartbeats', async () => {
@@ -274,7 +263,7 @@ test('another cluster at the same address is told, and takes nothing away', () =
   withMesh(async (mesh) => {
     const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
     await a.cluster.client.create(WIDGETS, widget('w1', { size: 1 }))
-    await eventually('created', async () => (await find(b.cluster.client, 'w1')) !== undefined)
+    await until('created', async () => (await findWidget(b.cluster.client, 'w1')) !== undefined)
     const { url, token, identity } = a.cluster.server
     await a.cluster.server.close()
     const anew = await openCluster({ listen: new URL(url).host, token, identity })
@@ -284,8 +273,8 @@ test('another cluster at the same address is told, and takes nothing away', () =
         /KUBE_CLUSTER_REPLACED.*restart/.test(a.replication.problem ?? ''),
       )
       assert.equal(a.replication.status.ownObjects, 1)
-      assert.ok(await find(b.cluster.client, 'w1'))
-      assert.equal(await find(b.cluster.client, 'w2'), undefined)
+      assert.ok(await findWidget(b.cluster.client, 'w1'))
+      assert.equal(await findWidget(b.cluster.client, 'w2'), undefined)
     } finally {
       await anew.close()
     }
@@ -295,17 +284,17 @@ test('markers that are taken from a replica by hand are put back', () =>
   withMesh(async (mesh) => {
     const [a, b] = mesh.zones as [(typeof mesh.zones)[0], (typeof mesh.zones)[0]]
     await a.cluster.client.create(WIDGETS, widget('w1', { size: 1 }))
-    await eventually('created', async () => (await find(b.cluster.client, 'w1')) !== undefined)
+    await until('created', async () => (await findWidget(b.cluster.client, 'w1')) !== undefined)
     await until('written', () => b.replication.status.pending === 0)
     const marker = (name: 'labels' | 'annotations', key: string) => async () =>
-      (await find(b.cluster.client, 'w1'))?.metadata[name]?.[key] !== undefined
+      (await findWidget(b.cluster.client, 'w1'))?.metadata[name]?.[key] !== undefined
     for (const [name, key] of [
       ['labels', OWNER_ZONE_LABEL],
       ['annotations', OWNER_CLUSTER_ANNOTATION],
     ] as const) {
       const patch = { metadata: { [name]: { [key]: null } } }
       await b.cluster.client.mergePatch(WIDGETS, 'default', 'w1', patch)
-      await eventually(`${key} is back`, marker(name, key))
+      await until(`${key} is back`, marker(name, key))
     }
   }))
 
@@ -320,6 +309,6 @@ test('a write that is refused is told with the words of the API server, until it
       /^Widget default\/w1: KUBE_SERVER_ERROR: POST .* a fault that a test asked for$/,
     )
     b.cluster.faults = undefined
-    await eventually('created', async () => (await find(b.cluster.client, 'w1')) !== undefined)
+    await until('created', async () => (await findWidget(b.cluster.client, 'w1')) !== undefined)
     await until('all is well', () => b.replication.status.failing === '')
   }))

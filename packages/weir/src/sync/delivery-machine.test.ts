@@ -1,8 +1,10 @@
-/** A page that does not fit is not read again until that can have changed: otherwise a slow consumer gets no turn. */
+/** A page that brings nothing further is not read again at once: otherwise nobody else gets a turn. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { withLedger } from '../../testing/index.ts'
 import type { Account, Term } from '../bounds/index.ts'
+import type { Ticket } from '../machine/index.ts'
+import { NEVER } from '../runtime/index.ts'
 import type { StoredOperation } from '../store/index.ts'
 import { DeliveryMachine } from './delivery-machine.ts'
 import type { LogRow } from './log-table.ts'
@@ -51,13 +53,14 @@ function behind(account: Account) {
   } as unknown as Shared
   const machine = new DeliveryMachine(shared, account)
   machine.resume(row)
+  const ticket = () => state.ticket as unknown as Ticket
   const page = () => {
     const operations = []
     for (let seq = row.next; seq < row.ours; seq++) operations.push(operation(seq))
-    const ticket = state.ticket as unknown as Parameters<typeof machine.page>[0]
-    assert.ok(machine.page(ticket, { operations, last: true } as never))
+    assert.ok(machine.page(ticket(), { operations, last: true } as never))
   }
-  return { state, row, machine, page }
+  const fail = () => assert.ok(machine.page(ticket(), undefined))
+  return { state, row, machine, page, fail }
 }
 
 test('what does not fit is read again when the consumer has taken something, and not before', () =>
@@ -98,6 +101,23 @@ test('what does not fit although nothing waits here is tried again after a while
     account.give(FIT_BYTES - 100)
     state.now = 50
     machine.step()
+    assert.equal(state.reads, 2)
+    page()
+    assert.equal(row.next, 2)
+    machine[Symbol.dispose]()
+  }))
+
+test('a store that fails is asked again after a while, whether or not something is taken', () =>
+  withLedger([TERM], (ledger) => {
+    const { state, row, machine, page, fail } = behind(ledger.require(TERM))
+    machine.step()
+    fail()
+    machine.shift()
+    for (let step = 0; step < 5; step++) machine.step()
+    assert.equal(state.reads, 1)
+    state.now = machine.wakeAt
+    machine.step()
+    assert.equal(machine.wakeAt, NEVER, 'a time that has passed would wake for ever')
     assert.equal(state.reads, 2)
     page()
     assert.equal(row.next, 2)

@@ -23,10 +23,11 @@ export class DeliveryMachine implements Disposable {
   readonly #queue: RingQueue<StoredOperation>
   #behind = 0
   #reading: { readonly ticket: Ticket; readonly row: LogRow; readonly range: LogRange } | undefined
-  /** Whether the last page did not fit: reading it again before the consumer has taken something would go on for ever. */
-  #full = false
-  /** When a page is read again that did not fit although nothing waits here: others hold the bytes. */
-  #retryAt: Instant = NEVER
+  /**
+   * When the store is read again after a page that brought nothing further; NEVER when only the consumer can change that.
+   * Reading at once would go on for ever, and nobody else would get a turn.
+   */
+  #againAt: Instant | undefined
   /** Where the search for the next log to read goes on, so that no log is served first for ever. */
   #cursor: LogRow | undefined
 
@@ -67,23 +68,21 @@ export class DeliveryMachine implements Disposable {
 
   /** The next operation for the consumer. */
   shift(): StoredOperation | undefined {
-    this.#full = false
+    if (this.#againAt === NEVER) this.#againAt = undefined
     return this.#queue.shift()
   }
 
   /** When `step` has to be called at the latest. */
   get wakeAt(): Instant {
-    return this.#retryAt
+    return this.#againAt ?? NEVER
   }
 
   /** Reads from the store when there is room. */
   step(): void {
     const { limits, tickets, fx } = this.#shared
+    if (this.#againAt !== undefined && this.#shared.now < this.#againAt) return
+    this.#againAt = undefined
     if (this.#behind === 0 || this.#reading || this.#queue.size > limits.deliverMax / 2) return
-    if (this.#full && this.#queue.size > 0) return
-    if (this.#retryAt !== NEVER && this.#shared.now < this.#retryAt) return
-    this.#full = false
-    this.#retryAt = NEVER
     const row = this.#nextBehind()
     if (!row) return
     const { author, logId } = row
@@ -92,25 +91,24 @@ export class DeliveryMachine implements Disposable {
     fx.read(this.#reading.ticket, range, limits.pageBytesMax)
   }
 
-  /** @param page undefined when the store failed: it is asked again at the next step. */
+  /** @param page undefined when the store failed: it is asked again after a while. */
   page(ticket: Ticket, page: Page | undefined): boolean {
     const reading = this.#reading
     if (reading?.ticket !== ticket) return false
     this.#reading = undefined
     const { row, range } = reading
+    if (!page) this.#againAt = this.#shared.after(RETRY_MS)
     if (!page || row.removed || !row.behind) return true
     let full = false
     for (const operation of page.operations) {
       if (operation.seq > row.next && !operation.prune) this.#skipped(operation.seq - row.next)
       full = this.#queue.push(owned(operation)) !== 'ok'
-      if (full) {
-        this.#full = true
-        if (this.#queue.size === 0) this.#retryAt = this.#shared.after(RETRY_MS)
-        break
-      }
+      if (full) break
       row.next = operation.seq + 1
     }
-    if (!full && page.last && row.next <= range.until) {
+    // Where nothing waits here, it is others that hold the bytes.
+    if (full) this.#againAt = this.#queue.size > 0 ? NEVER : this.#shared.after(RETRY_MS)
+    else if (page.last && row.next <= range.until) {
       this.#skipped(range.until + 1 - row.next)
       row.next = range.until + 1
     }
