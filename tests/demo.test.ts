@@ -33,7 +33,7 @@ test('killed with -9 its children end, and the next start removes the folder', a
   using killed = start()
   await killed.says(/All zones are up/)
   const rows = below(killed.pid)
-  assert.equal(rows.length, 6)
+  assert.equal(rows.length, 6, `${killed.out}${killed.err}${JSON.stringify(rows)}`)
   process.kill(killed.pid, 'SIGKILL')
   await killed.ended
   await nothingLeft(rows)
