@@ -62,7 +62,7 @@ export class Connection implements BodySource {
     this.#socket = socket
     socket.once(tls ? 'secureConnect' : 'connect', () => this.#connected())
     socket.once('end', () => this.#ended())
-    socket.once('close', () => this.#lost(undefined))
+    socket.once('close', () => this.#lost(this.#early()))
     socket.on('error', (error) => this.#lost(error))
     if (tls) socket.on('session', (session: Buffer) => owner.session(this, session))
     this.#timer = clock.start(connectMsMax, () => this.#lost(slow(connectMsMax)))
@@ -157,7 +157,19 @@ export class Connection implements BodySource {
       this.#exchange = undefined
       exchange.completed()
     }
-    this.#lost(undefined)
+    this.#lost(this.#early())
+  }
+
+  /**
+   * Why a connection counts as failed that the server ended before it was ready: as one that was not wanted any more, it
+   * would be made again at once, and no request would fail.
+   */
+  #early(): Error | undefined {
+    return this.#connecting
+      ? new KubeError('KUBE_UNREACHABLE', 'the connection was closed before it was ready', {
+          retryable: true,
+        })
+      : undefined
   }
 
   #lost(error: unknown): void {

@@ -26,3 +26,20 @@ test('what only a list shows to be gone, went after all that was written to it u
     assert.ok(compareResourceVersions(deleted.resourceVersion, answered) > 0)
   })
 })
+
+// It went round without a pause, with a whole list each time: a server forgets so fast when more changes than it keeps.
+test('a server that says 410 to each watch is listed again after waits that grow', async () => {
+  for (const [first, lists] of [
+    [60_000, 1],
+    [5, 12],
+  ] as const) {
+    await withCluster(async (cluster) => {
+      cluster.faults = ({ path, watch: watches }) =>
+        watches && path.endsWith('/widgets') ? { status: 410 } : undefined
+      const { reflector } = watch(cluster, { backoffMs: { first, most: 60_000 } })
+      await until('it has watched', () => reflector.state.watches > 0)
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+      assert.ok(reflector.state.lists <= lists, `${reflector.state.lists} lists`)
+    })
+  }
+})

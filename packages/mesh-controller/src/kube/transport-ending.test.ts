@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { getEventListeners } from 'node:events'
+import { getEventListeners, once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'node:test'
 import { ManualClock } from 'weir-mesh/runtime'
 import { until } from '../api-server/testing.ts'
@@ -153,4 +154,27 @@ test('a task that waits for an answer does not hold up the end of its scope', as
       await ended
     })
   })
+})
+
+// It was made again at once, hundreds of times a second, until the deadline: what a balancer without servers does.
+test('a connection that the server ends before TLS is ready fails the request, and is not made again', async () => {
+  let connections = 0
+  const server = createServer((socket) => {
+    connections++
+    socket.end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  try {
+    await withTransport(
+      { server: `https://127.0.0.1:${port}`, insecureSkipTlsVerify: true },
+      async ({ transport, account }) => {
+        await assert.rejects(transport.send(get, account), { code: 'KUBE_UNREACHABLE' })
+        assert.equal(connections, 1)
+      },
+    )
+  } finally {
+    server.close()
+  }
 })

@@ -80,6 +80,8 @@ export class WatchLoop {
   #lists = 0
   #watches = 0
   #progress = false
+  /** A watch that followed its own list brought nothing but the wish for another list. */
+  #vain = false
 
   constructor(options: WatchLoopOptions) {
     this.#options = options
@@ -130,6 +132,7 @@ export class WatchLoop {
         // A server that says 410 to its own answer is asked again only after a wait.
         const waits = !(relist && this.#progress)
         if (this.#progress) this.#backoff.reset()
+        else if (relist) this.#vain = true
         this.#failed(error, code)
         if (relist && this.#resourceVersion !== '') {
           this.#reached = this.#resourceVersion
@@ -233,8 +236,6 @@ export class WatchLoop {
 
   #line(piece: Piece): Promise<void> | void {
     const { fault, scope } = this.#options
-    this.#progress = true
-    this.#well()
     if (fault) return hold(fault, 'event', scope.signal).then(() => this.#event(piece))
     return this.#event(piece)
   }
@@ -243,6 +244,7 @@ export class WatchLoop {
   #event(piece: Piece): Promise<void> | void {
     const { sink, pulse } = this.#options
     if (!Buffer.isBuffer(piece)) {
+      this.#moved()
       return after(sink.large(piece, false), () => this.#came(piece.resourceVersion))
     }
     const event = parseJson(piece.toString('utf8'))
@@ -254,6 +256,7 @@ export class WatchLoop {
       })
     }
     if (type === 'ERROR') throw errorOfStatus('watch', 0, object)
+    this.#moved()
     const version = isJsonObject(object['metadata'])
       ? object['metadata']['resourceVersion']
       : undefined
@@ -263,6 +266,13 @@ export class WatchLoop {
       return after(taken, () => this.#came(version))
     }
     this.#came(version)
+  }
+
+  /** The watch brought something; an error in place of an event is nothing. */
+  #moved(): void {
+    this.#progress = true
+    this.#vain = false
+    this.#well()
   }
 
   /** Only when it was taken: an event that was not is asked for again. */
@@ -303,7 +313,7 @@ export class WatchLoop {
   }
 
   #succeeded(): void {
-    this.#backoff.reset()
+    if (!this.#vain) this.#backoff.reset()
     this.#well()
   }
 
