@@ -40,6 +40,8 @@ export class Supervisor {
       if (!this.restarts || ++this.#count > RESTARTS_MAX) return this.#ending.fail(crashed)
       this.#print(`${describeError(crashed)}\n  it is started again`)
       await this.#scope.sleep(RESTART_AFTER_MS)
+      // What is started after the end has begun would be ended by nobody, and the demo would wait for it.
+      if (this.#ending.signal.aborted) return
       try {
         if (part === 'api') await this.startApi(zone, this.#ending.signal)
         else this.startController(zone)
