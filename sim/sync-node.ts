@@ -8,7 +8,7 @@ import { Ledger, planMemory } from 'weir-mesh/bounds'
 import type { Header, NodeId, TopicId } from 'weir-mesh/core'
 import type { Ticket } from 'weir-mesh/machine'
 import { Counters, seededRandom } from 'weir-mesh/runtime'
-import type { StoredOperation } from 'weir-mesh/store'
+import type { Appended, StoredOperation } from 'weir-mesh/store'
 import {
   closeOf,
   type Ending,
@@ -23,7 +23,11 @@ import {
   topicStreamPolicy,
 } from 'weir-mesh/sync'
 import { logName, SimStore } from './sim-store.ts'
+import type { Temper } from './temper.ts'
 import type { World } from './world.ts'
+
+/** As the shell of the library: after this many operations the machine is told that there is room again. */
+const TAKEN_EVERY = 32
 
 /** One side of a link. */
 export interface End {
@@ -45,6 +49,11 @@ export interface SimNodeOptions {
   readonly id: NodeId
   readonly topic: TopicId
   readonly limits: SyncLimits
+  readonly temper: Temper
+  /** Whether logs are pruned in this run: a slow consumer then misses what was pruned. */
+  readonly pruned: boolean
+  /** Whether the time of faults is over. */
+  calmed(): boolean
   /** One-way delay of a message to another node, in ms; undefined when nothing gets there. */
   delayMs(to: SimNode): number | undefined
   find(id: NodeId): SimNode | undefined
@@ -67,8 +76,9 @@ export class SimNode {
   /** Last sequence number delivered of each log. */
   delivered = new Map<string, number>()
   deliveredCount = 0
+  /** When an operation was kept or delivered last. */
+  progressAt = 0
   running = false
-  consumeMs: [number, number] = [0, 1]
   #life = 0
   readonly #ends = new Map<number, End>()
   readonly #published = new Map<Ticket, (result: Published) => void>()
@@ -76,6 +86,8 @@ export class SimNode {
   #nextTicket = -1
   #wakeAt = Number.POSITIVE_INFINITY
   #consuming = false
+  /** Operations taken since the machine was last told. */
+  #taken = 0
 
   constructor(options: SimNodeOptions) {
     this.options = options
@@ -105,6 +117,7 @@ export class SimNode {
     })
     this.running = true
     this.#consuming = false
+    this.#taken = 0
     this.#wakeAt = Number.POSITIVE_INFINITY
     this.machine.start(world.now, this.#effects())
     for (const peer of this.wanted) this.deliver({ type: 'want', peer })
@@ -185,7 +198,7 @@ export class SimNode {
   }
 
   #read(end: End): void {
-    const { world } = this.options
+    const { temper, world } = this.options
     while (end.open && end.inbox.length > 0) {
       const { frame, sentBytes } = end.inbox[0]!
       if (!this.machine.reserve(end.link, frame.length - 4, world.now)) {
@@ -198,7 +211,7 @@ export class SimNode {
       const { other } = end
       // What was read is credit for the other side, which hears of it by what it sent at once.
       if (other && sentBytes > 0) {
-        this.#after(other.node, () => {
+        this.#after(other.node, world.ms(...temper.creditMs), () => {
           if (other.open) other.node.deliver({ type: 'sent', link: other.link, bytes: sentBytes })
         })
       }
@@ -206,9 +219,9 @@ export class SimNode {
     this.deliver({ type: 'flush' })
   }
 
-  #after(to: SimNode, run: () => void): void {
+  #after(to: SimNode, moreMs: number, run: () => void): void {
     const delay = this.options.delayMs(to)
-    if (delay !== undefined) this.options.world.after(delay, run)
+    if (delay !== undefined) this.options.world.after(delay + moreMs, run)
   }
 
   #armed(): void {
@@ -227,10 +240,11 @@ export class SimNode {
 
   /** Answers after a while, unless the node was restarted or the effect fails. */
   #answer(effect: string, ticket: Ticket, run: () => TopicEvent): void {
-    const { world, fails } = this.options
+    const { world, fails, temper } = this.options
     const life = this.#life
     const failed = fails(effect)
-    world.after(world.ms(0, 4), () => {
+    world.effect()
+    world.after(world.ms(...temper.answerMs), () => {
       if (life !== this.#life) return
       this.deliver(failed ? { type: 'failed', ticket, message: 'as the seed wants' } : run())
     })
@@ -269,6 +283,7 @@ export class SimNode {
 
   #send(link: number, bytes: Uint8Array): void {
     const { world } = this.options
+    world.effect()
     const end = this.#ends.get(link)
     const other = end?.other
     if (!end?.open || !other) return
@@ -308,27 +323,39 @@ export class SimNode {
     const { other } = end
     if (!other) return
     // A close may overtake what is on its way in the stream, and then it is lost.
-    this.#after(other.node, () => other.node.down(other, code, reason, 'remote'))
+    this.#after(other.node, 0, () => other.node.down(other, code, reason, 'remote'))
   }
 
   #consume(): void {
     if (this.#consuming) return
     this.#consuming = true
-    const { world } = this.options
+    const { world, temper, calmed } = this.options
     const life = this.#life
-    world.after(world.ms(...this.consumeMs), () => {
+    const stalls = !calmed() && world.chance(temper.stalls)
+    world.after(stalls ? world.ms(1_000, 15_000) : world.ms(...temper.consumeMs), () => {
       if (life !== this.#life) return
       this.#consuming = false
-      const most = 1 + world.random.below(6)
+      const most = temper.oneByOne ? 1 : 1 + world.random.below(6)
       let taken = 0
       for (; taken < most; taken++) {
         const operation = this.machine.shift()
         if (!operation) break
         this.#take(operation)
       }
-      this.deliver({ type: 'taken' })
+      this.#taken += taken
+      if (!temper.oneByOne || taken === 0 || this.#taken >= TAKEN_EVERY) {
+        // What is ready by then says so itself.
+        if (this.#taken > 0 || !temper.oneByOne) this.deliver({ type: 'taken' })
+        this.#taken = 0
+      }
       if (taken === most) this.#consume()
     })
+  }
+
+  #keep(operation: StoredOperation): Appended {
+    const answer = this.store.append(operation)
+    if (answer === 'kept') this.progressAt = this.options.world.now
+    return answer
   }
 
   #take(operation: StoredOperation): void {
@@ -336,13 +363,14 @@ export class SimNode {
     const last = this.delivered.get(name) ?? -1
     const { seq, prune } = operation
     assert.ok(seq > last, `${this.name} got ${seq} after ${last}`)
-    assert.ok(seq === last + 1 || prune || this.pruned, `${this.name} got ${seq} after ${last}`)
+    assert.ok(
+      seq === last + 1 || prune || this.options.pruned,
+      `${this.name} got ${seq} after ${last}`,
+    )
     this.delivered.set(name, seq)
     this.deliveredCount++
+    this.progressAt = this.options.world.now
   }
-
-  /** Whether logs are pruned in this run: a slow consumer then misses what was pruned. */
-  pruned = false
 
   #effects(): TopicEffects {
     return {
@@ -383,7 +411,7 @@ export class SimNode {
         this.#answer('append', ticket, () => ({
           type: 'appended',
           ticket,
-          answers: batch.map((operation) => this.store.append(operation)),
+          answers: batch.map((operation) => this.#keep(operation)),
         })),
       published: (ticket, result) => {
         const done = this.#published.get(ticket)

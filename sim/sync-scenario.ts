@@ -6,90 +6,18 @@
  * queue, and each pair of nodes is down to one session.
  */
 import assert from 'node:assert/strict'
-import {
-  buildHeader,
-  encodeNodeExtensions,
-  type Hash,
-  type Header,
-  idKey,
-  KeyPair,
-  type NodeId,
-  topicId,
-  topicLogId,
-} from 'weir-mesh/core'
-import type { StoredOperation } from 'weir-mesh/store'
-import { type SyncLimits, type SyncReport, syncLimits } from 'weir-mesh/sync'
+import { idKey, type NodeId } from 'weir-mesh/core'
+import type { SyncLimits, SyncReport } from 'weir-mesh/sync'
+import { keys, LOG, type Logs, logsOf, NODES_MAX, TOPIC } from './logs.ts'
 import { logName } from './sim-store.ts'
 import { SimNode } from './sync-node.ts'
+import { CALM, limitsOf, temperOf } from './temper.ts'
 import { World } from './world.ts'
 
-const NODES_MAX = 4
-const OPERATIONS = 60
 const FAULTS_END_MS = 20_000
 const QUIET_MS = 1_800_000
-
-export const TOPIC = topicId(new Uint8Array(32).fill(3))
-const LOG = topicLogId(TOPIC)
-
-/** Logs are signed once and shared by all seeds: signing would take most of the time. */
-const keys = Object.freeze(
-  Array.from({ length: NODES_MAX }, (_, at) => KeyPair.fromSeed(new Uint8Array(32).fill(at + 1))),
-)
-const plain = Object.freeze(keys.map((key) => makeLog(key, () => false)))
-const pruning = Object.freeze(keys.map((key) => makeLog(key, (seq) => seq % 17 === 16)))
-
-function makeLog(key: KeyPair, prunes: (seq: number) => boolean): readonly StoredOperation[] {
-  const operations: StoredOperation[] = []
-  let backlink: Hash | undefined
-  for (let seq = 0; seq < OPERATIONS; seq++) {
-    const body = new Uint8Array(1 + ((seq * 37) % 300)).fill(seq)
-    const prune = prunes(seq)
-    const extensions = encodeNodeExtensions({ logId: LOG, timestampMicros: seq, prune })
-    const header = buildHeader(key, { seq, backlink, body, extensions })
-    operations.push(stored(header, body, prune))
-    backlink = header.id
-  }
-  return operations
-}
-
-function stored(header: Header, body: Uint8Array, prune: boolean): StoredOperation {
-  return {
-    id: header.id,
-    author: header.author,
-    logId: LOG,
-    seq: header.seq,
-    backlink: header.backlink,
-    header: header.bytes,
-    body,
-    payloadSize: header.payloadSize,
-    prune,
-  }
-}
-
-/** Small enough that every cap is met in most runs. */
-export const SIM_LIMITS: SyncLimits = syncLimits({
-  topicsMax: 1,
-  logsMax: 8,
-  peersMax: 4,
-  targetsMax: 4,
-  handshakesMax: 4,
-  frameBytesMax: 64 * 1024,
-  wireBytesMax: 1024 * 1024,
-  ingestBytesMax: 128 * 1024,
-  ingestMax: 32,
-  ingestPerSessionMax: 12,
-  sendWindowBytes: 2_048,
-  pageBytesMax: 2_048,
-  batchMax: 5,
-  batchesMax: 3,
-  deliverMax: 6,
-  liveMax: 4,
-  queueBytesMax: 16 * 1024,
-  heldMax: 8,
-  heldBytesMax: 8 * 1024,
-  locksMax: 8,
-  seenMax: 16,
-})
+/** How many of the seeds have large bodies: hashing them costs as much as all the rest of a run. */
+const LARGE_SHARE = 0.35
 
 export interface Faults {
   /** The n-th effect of the whole run fails; none by default. */
@@ -98,6 +26,8 @@ export interface Faults {
   readonly calm?: boolean
   readonly nodes?: number
   readonly operations?: number
+  /** Else drawn. */
+  readonly bodies?: 'small' | 'large'
   /** Hears, in words, what happens. */
   readonly trace?: (line: string) => void
 }
@@ -113,6 +43,10 @@ export interface Outcome {
   readonly held: number
   readonly overflow: number
   readonly duplicates: number
+  /** The most events and effects without time passing. */
+  readonly still: number
+  /** From the end of the faults until the last operation was kept or delivered, in ms. */
+  readonly restMs: number
 }
 
 export function runSync(seed: number, faults: Faults = {}): Outcome {
@@ -124,7 +58,9 @@ class Scenario {
   readonly #faults: Faults
   readonly #nodes: SimNode[] = []
   readonly #byId = new Map<string, SimNode>()
-  readonly #logs: readonly (readonly StoredOperation[])[]
+  readonly #logs: Logs
+  readonly #pruned: boolean
+  readonly #limits: SyncLimits
   readonly #published: number[] = []
   readonly #quota: number[] = []
   readonly #restarting = new Set<SimNode>()
@@ -133,12 +69,17 @@ class Scenario {
   readonly #jitterMs: number
   #effects = 0
   #over = false
+  #restMs = 0
 
   constructor(seed: number, faults: Faults) {
     this.#world = new World(seed)
     this.#faults = faults
     const { random } = this.#world
-    this.#logs = this.#world.chance(0.3) ? pruning : plain
+    this.#pruned = this.#world.chance(0.3)
+    const drawn = this.#world.chance(LARGE_SHARE) ? 'large' : 'small'
+    const bodies = faults.bodies ?? (faults.calm ? 'small' : drawn)
+    this.#logs = logsOf(bodies, this.#pruned)
+    this.#limits = limitsOf(bodies, this.#world)
     this.#baseMs = this.#world.ms(0.05, 40)
     this.#jitterMs = this.#world.ms(0, 40)
     const count = faults.nodes ?? 2 + random.below(NODES_MAX - 1)
@@ -150,12 +91,15 @@ class Scenario {
   #node(at: number): SimNode {
     const world = this.#world
     const key = keys[at]!
-    const node = new SimNode({
+    return new SimNode({
       world,
       name: `node ${at}`,
       id: key.id,
       topic: TOPIC,
-      limits: SIM_LIMITS,
+      limits: this.#limits,
+      temper: this.#faults.calm ? CALM : temperOf(world),
+      pruned: this.#pruned,
+      calmed: () => this.#over,
       delayMs: (to) =>
         this.#cut.has(`${at} ${to.name}`) ? undefined : this.#baseMs + world.ms(0, this.#jitterMs),
       find: (id) => this.#byId.get(idKey(id)),
@@ -163,9 +107,6 @@ class Scenario {
       signed: () => true,
       onReport: (from, report) => this.#tell(from, report.type, report),
     })
-    node.pruned = this.#logs === pruning
-    if (!this.#faults.calm && world.chance(0.3)) node.consumeMs = [5, 400]
-    return node
   }
 
   #tell(node: SimNode, what: string, report?: SyncReport): void {
@@ -196,6 +137,8 @@ class Scenario {
     this.#over = true
     this.#cut.clear()
     assert.ok(world.run(QUIET_MS), 'the nodes never come to rest')
+    const last = Math.max(...this.#nodes.map(({ progressAt }) => progressAt))
+    this.#restMs = Math.max(Math.round(last / 1000) - FAULTS_END_MS, 0)
     this.#checkRest()
     return this.#finish()
   }
@@ -219,7 +162,7 @@ class Scenario {
   /** Has part of its log in its store already, and publishes the rest over time. */
   #author(at: number, node: SimNode): void {
     const { random } = this.#world
-    const quota = this.#faults.operations ?? random.below(OPERATIONS + 1)
+    const quota = this.#faults.operations ?? random.below(this.#logs[at]!.length + 1)
     const first = random.below(quota + 1)
     this.#quota[at] = quota
     this.#published[at] = 0
@@ -233,8 +176,8 @@ class Scenario {
       // A node that lost its store writes on only when it has its own log back.
       if (node.store.height(this.#name(at)) !== done - 1) return retry()
       node.publish(this.#logs[at]![done]!, (result) => {
-        if (result === 'kept' || result === 'duplicate')
-          this.#published[at] = Math.max(this.#published[at]!, done + 1)
+        if (result !== 'kept' && result !== 'duplicate') return retry()
+        this.#published[at] = Math.max(this.#published[at]!, done + 1)
         if (done < first) next()
         else this.#world.after(this.#world.ms(0, spread / 10), next)
       })
@@ -354,6 +297,8 @@ class Scenario {
       held: sum('gaps'),
       overflow: sum('overflow'),
       duplicates: sum('duplicates'),
+      still: world.stillMost,
+      restMs: this.#restMs,
     }
   }
 }

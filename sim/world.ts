@@ -7,12 +7,20 @@ import { Digest } from 'weir-mesh/machine'
 import { type Instant, instant, type Random, seededRandom } from 'weir-mesh/runtime'
 import { EventHeap } from './event-heap.ts'
 
+/**
+ * Events and effects that may come without time passing. A burst of frames that a store in memory answers at once has a
+ * few hundred; what needs thousands goes round and round, and in a real process nobody else gets a turn.
+ */
+const STILL_MAX = 3_000
+
 export class World {
   readonly random: Random
   readonly digest = new Digest()
   readonly #heap = new EventHeap()
   #now = 0
   #steps = 0
+  #still = 0
+  #stillMost = 0
   /** Called after each event: what must hold at every step. */
   check: () => void = () => {}
 
@@ -26,6 +34,19 @@ export class World {
 
   get steps(): number {
     return this.#steps
+  }
+
+  /** The most events and effects that came without time passing. */
+  get stillMost(): number {
+    return this.#stillMost
+  }
+
+  /** An effect was asked for: one event must not ask for ever either. */
+  effect(): void {
+    this.#still++
+    if (this.#still > this.#stillMost) this.#stillMost = this.#still
+    if (this.#still > STILL_MAX)
+      throw new Error(`${this.#still} events and effects at ${this.#now / 1000} ms: no time passes`)
   }
 
   /** Runs something after a delay in milliseconds. */
@@ -57,8 +78,10 @@ export class World {
         return false
       }
       this.#heap.pop()
+      if (event.at > this.#now) this.#still = 0
       this.#now = event.at
       this.#steps++
+      this.effect()
       this.digest.fold(event.at >>> 0)
       event.run()
       this.check()
