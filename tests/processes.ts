@@ -1,7 +1,5 @@
 /** Processes of a test: started in a group of their own, found by pid, and never left behind. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { createSocket } from 'node:dgram'
-import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export { sleep }
@@ -88,6 +86,11 @@ export class Program implements Disposable {
     return this.child.exitCode === null && this.child.signalCode === null
   }
 
+  /** Whether a process of the group is left: itself, or one that it has started at any time. */
+  get groupIsAlive(): boolean {
+    return isAlive(-this.pid)
+  }
+
   /** As a terminal does with Ctrl-C: every process of the group gets it. */
   signalGroup(signal: NodeJS.Signals): void {
     process.kill(-this.pid, signal)
@@ -110,6 +113,26 @@ export class Program implements Disposable {
     return match!
   }
 
+  /** Waits until as many processes run below it. */
+  async has(count: number, deadlineMs = 90_000): Promise<Row[]> {
+    let rows: Row[] = []
+    try {
+      await until(
+        `${count} processes below it`,
+        () => {
+          if (!this.running) throw new Error('it ended')
+          rows = below(this.pid)
+          return rows.length === count
+        },
+        deadlineMs,
+      )
+    } catch (error) {
+      const seen = rows.map(({ pid, command }) => `${pid} ${command}`).join('\n')
+      throw new Error(`${(error as Error).message}:\n${seen}\n${this.out}\n${this.err}`)
+    }
+    return rows
+  }
+
   [Symbol.dispose](): void {
     try {
       process.kill(-this.pid, 'SIGKILL')
@@ -117,19 +140,4 @@ export class Program implements Disposable {
       // nothing is left of the group
     }
   }
-}
-
-/** Whether nobody holds this port of loopback, for TCP and for UDP. */
-export async function isFree(port: number): Promise<boolean> {
-  const tcp = await new Promise<boolean>((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
-  const udp = await new Promise<boolean>((resolve) => {
-    const socket = createSocket('udp4')
-    socket.once('error', () => socket.close(() => resolve(false)))
-    socket.bind(port, '127.0.0.1', () => socket.close(() => resolve(true)))
-  })
-  return tcp && udp
 }
