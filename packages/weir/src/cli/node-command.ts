@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { findMemoryLimit, formatPlan, type MemoryLimit, type Plan } from '../bounds/index.ts'
 import { equalBytes } from '../codec/index.ts'
-import { idHex, type KeyPair, nodeIdFromHex, topicIdFromHex } from '../core/index.ts'
+import { idHex, type KeyPair, nodeIdFromHex, topicIdFromHex, topicName } from '../core/index.ts'
 import { Node, type NodePlan, planNode, readKeyFile } from '../node/index.ts'
 import { StatusServer } from '../observe/index.ts'
 import { createLogger, type LogLevel, WeirError } from '../runtime/index.ts'
@@ -178,7 +178,9 @@ async function run(config: NodeConfig, program: NodeProgram): Promise<number> {
   })
   if (config.status !== undefined) await openStatus(node, config.status)
   console.error(`weir: node ${idHex(node.id)} on ${node.addresses.join(' ')}`)
-  console.error(`weir: topic ${config.topic}`)
+  console.error(
+    `weir: topic ${config.topic}, called ${topicName(topicOf(config))} in logs and in /status`,
+  )
   await program(node, config, end)
   return 0
 }

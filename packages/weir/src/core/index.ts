@@ -58,6 +58,7 @@ export {
   PROTOCOL_LOG_SYNC,
   protocolAlpn,
   topicLogId,
+  topicName,
   zoneLogId,
 } from './topics.ts'
 export { admitKey, admitSignature, Verifier, verifySignature } from './verifier.ts'

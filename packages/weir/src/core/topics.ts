@@ -2,7 +2,7 @@
 import { concatBytes } from '../codec/index.ts'
 import { assert } from '../runtime/index.ts'
 import { blake3 } from './blake3.ts'
-import { type Hash, hashFromHex, type LogId, type TopicId } from './ids.ts'
+import { type Hash, hashFromHex, type LogId, shortId, type TopicId } from './ids.ts'
 
 export const PROTOCOL_LOG_SYNC = 'p2panda/log_sync/v1'
 export const PROTOCOL_DISCOVERY = 'p2panda/confidential_discovery/v1'
@@ -29,6 +29,11 @@ export function protocolAlpn(protocol: string, network: Uint8Array): Uint8Array 
 /** The log id of a p2panda topic stream: it hides the topic, which is a secret. */
 export function topicLogId(topic: TopicId): LogId {
   return blake3(topic) as Uint8Array as LogId
+}
+
+/** How logs, metrics and /status name a topic: by its log, because the id itself lets whoever reads it take part. */
+export function topicName(topic: TopicId): string {
+  return shortId(topicLogId(topic))
 }
 
 /** The gossip topic of the membership overlay of a synced topic. Nothing may ever be broadcast on it. */

@@ -18,7 +18,7 @@ import {
   protocolAlpn,
   shortId,
   type TopicId,
-  topicLogId,
+  topicName,
   Verifier,
   VerifyPool,
 } from '../core/index.ts'
@@ -270,7 +270,7 @@ export class Node implements AsyncDisposable {
 
   #reported(topic: TopicId, report: SyncReport): void {
     const { log } = this.scope
-    const about = { topic: shortId(topicLogId(topic)) }
+    const about = { topic: topicName(topic) }
     switch (report.type) {
       case 'live':
         log.info('a peer is connected', { peer: shortId(report.peer), ...about })

@@ -12,9 +12,9 @@ import {
   idKey,
   type KeyPair,
   type NodeId,
-  shortId,
   type TopicId,
   topicLogId,
+  topicName,
 } from '../core/index.ts'
 import { onAbort, type Random, type Scope, throwIfAborted, WeirError } from '../runtime/index.ts'
 import type { LogState, LogStore, StoredOperation } from '../store/index.ts'
@@ -173,7 +173,7 @@ export class TopicStreams implements AsyncDisposable {
     for (const [key, { topic, sync, own }] of this.#topics) {
       if (!sync || !own) continue
       yield {
-        name: shortId(topicLogId(topic)),
+        name: topicName(topic),
         streams: this.#byTopic.count(key),
         headKnown: own.headKnown,
         peers: [...sync.peers()],
@@ -200,7 +200,7 @@ export class TopicStreams implements AsyncDisposable {
     const name = options.cursor
     let cursor: Cursor | undefined
     if (name !== undefined) {
-      const account = ledger.require(terms.cursors, { label: shortId(topicLogId(topic)) })
+      const account = ledger.require(terms.cursors, { label: topicName(topic) })
       cursor = await Cursor.open(store, { name, topic, account })
     }
     let state: StreamState | undefined
@@ -253,7 +253,7 @@ export class TopicStreams implements AsyncDisposable {
   #openTopic(topic: TopicId, state: StreamState, options: OpenStreamOptions): Topic {
     const entry: Topic = {
       topic,
-      scope: this.#scope.child(`topic ${shortId(topicLogId(topic))}`),
+      scope: this.#scope.child(`topic ${topicName(topic)}`),
       opening: Promise.resolve(),
       sync: undefined,
       own: undefined,
