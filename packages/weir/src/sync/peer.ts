@@ -6,7 +6,7 @@
  * Memory: one number per log, and a queue of the term `sync.live`.
  */
 import { type Account, RingQueue } from '../bounds/index.ts'
-import type { NodeId } from '../core/index.ts'
+import { type NodeId, SEQ_MAX } from '../core/index.ts'
 import type { StoredOperation } from '../store/index.ts'
 import type { LogRow } from './log-table.ts'
 import { operationBytes } from './memory.ts'
@@ -76,5 +76,11 @@ export class Peer implements Disposable {
   }
 }
 
-/** The last sequence number has no successor that a packed number could hold. */
-export const after = (seq: number): number => Math.min(seq + 1, 0xffffffff)
+/**
+ * The next sequence number, as a packed array holds it: the last one has no successor there. So a peer that lacks but
+ * that one counts as complete, and gets it live or not at all.
+ */
+export const after = (seq: number): number => packed(seq + 1)
+
+/** A next sequence number as a packed array holds it. What is compared with one from there must be packed as well. */
+export const packed = (next: number): number => Math.min(next, SEQ_MAX)

@@ -6,6 +6,7 @@
  * Memory: three numbers per log, and the bytes of `sync.send` that the stream has not taken.
  */
 import type { Account } from '../bounds/index.ts'
+import { SEQ_MAX } from '../core/index.ts'
 import { type Instant, NEVER, type Ticket } from '../machine/index.ts'
 import { addMs } from '../runtime/index.ts'
 import type { Page, StoredOperation } from '../store/index.ts'
@@ -19,7 +20,7 @@ import {
   type Height,
   operationFrameBytes,
 } from './messages.ts'
-import { after, type LiveOperation, type Peer } from './peer.ts'
+import { after, type LiveOperation, type Peer, packed } from './peer.ts'
 import type { Shared } from './shared.ts'
 
 /** How long a refused charge waits before it is tried again. */
@@ -115,9 +116,9 @@ export class Sending implements Disposable {
     const ranges: LogRange[] = []
     for (let row = table.first; row; row = row.nextRow) {
       const from = other ? other.coveredFrom(row, next[row.index]!) : next[row.index]!
-      if (from >= row.ours) continue
+      if (from >= packed(row.ours)) continue
       next[row.index] = from
-      targets[row.index] = row.ours
+      targets[row.index] = packed(row.ours)
       ranges.push({ author: row.author, logId: row.logId, from, until: row.ours - 1 })
     }
     this.#targets = targets
@@ -245,7 +246,7 @@ export class Sending implements Disposable {
     let row = targets && this.#cursor && !this.#cursor.removed ? this.#cursor : table.first
     for (; row; row = row.nextRow) {
       if (!targets && !row.pushed) continue
-      if (next[row.index]! < (targets ? targets[row.index]! : row.ours)) break
+      if (next[row.index]! < (targets ? targets[row.index]! : packed(row.ours))) break
     }
     this.#cursor = row
     if (!row) {
@@ -253,7 +254,8 @@ export class Sending implements Disposable {
       else this.#peer.behind = false
       return
     }
-    const until = (targets ? targets[row.index]! : row.ours) - 1
+    const target = targets?.[row.index] ?? row.ours
+    const until = target < SEQ_MAX ? target - 1 : row.ours - 1
     const range = { author: row.author, logId: row.logId, from: next[row.index]!, until }
     const ticket = tickets.next()
     this.#reading = { ticket, row, range }
