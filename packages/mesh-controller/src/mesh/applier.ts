@@ -7,7 +7,7 @@
 
 import type { Account } from 'weir-mesh/bounds'
 import { logId } from 'weir-mesh/core'
-import { type Logger, WeirError } from 'weir-mesh/runtime'
+import { abortable, type Logger, WeirError } from 'weir-mesh/runtime'
 import type { LogStore } from 'weir-mesh/store'
 import {
   apiVersionOf,
@@ -50,6 +50,10 @@ interface Change {
 
 export class Applier {
   readonly #options: ApplierOptions
+  /** Writes that wait for bytes, in the order in which they came: nobody overtakes, or a large one could wait for ever. */
+  #waiting = 0
+  #turn: Promise<void> = Promise.resolve()
+  #freed: PromiseWithResolvers<void> | undefined
 
   constructor(options: ApplierOptions) {
     this.#options = options
@@ -73,11 +77,18 @@ export class Applier {
       entered = 1
       if (action.type === 'delete') return await this.#delete(row, resource, action)
       const { zone, logKey, seq, part } = action.desired
-      const bytes = await this.#content(zone, logKey, seq, part)
+      const read = () => this.#content(zone, logKey, seq, part)
+      let bytes = await read()
       if (!bytes) return { type: 'missing' }
       const cost = applyBytes(bytes)
-      account.require(cost)
+      if (this.#waiting === 0 && account.freeBytes >= cost) account.require(cost)
+      else {
+        bytes = undefined // read again after the wait: what waits holds nothing
+        await this.#reserve(cost)
+      }
       charged = cost
+      bytes ??= await read()
+      if (!bytes) return { type: 'missing' }
       const content = decodeContent(bytes)
       return action.type === 'create'
         ? await this.#create(row, resource, action.desired, content)
@@ -85,8 +96,34 @@ export class Applier {
     } catch (error) {
       return this.#failed(row, action, error)
     } finally {
-      account.give(charged, entered)
+      this.#give(charged, entered)
     }
+  }
+
+  /** Takes bytes as soon as writes that run give back enough. @throws {WeirError} `LIMIT` when they can never fit. */
+  async #reserve(bytes: number): Promise<void> {
+    const { account, signal } = this.#options
+    const before = this.#turn
+    const granted = Promise.withResolvers<void>()
+    this.#turn = granted.promise
+    this.#waiting++
+    try {
+      await before
+      while (account.freeBytes < bytes && account.bytes > 0) {
+        this.#freed ??= Promise.withResolvers<void>()
+        await abortable(this.#freed.promise, signal)
+      }
+      account.require(bytes)
+    } finally {
+      this.#waiting--
+      granted.resolve()
+    }
+  }
+
+  #give(bytes: number, entries: number): void {
+    this.#options.account.give(bytes, entries)
+    this.#freed?.resolve()
+    this.#freed = undefined
   }
 
   async #delete(
@@ -178,7 +215,7 @@ export class Applier {
         resourceVersion: observed.version,
       }
     } finally {
-      account.give(cost)
+      this.#give(cost, 0)
     }
   }
 

@@ -373,3 +373,28 @@ test('a failed write is tried again after a delay that grows, and a delete of th
   assert.equal(world.machine.objects, 0)
   world.close()
 })
+
+// They were taken for smaller than their names: the log looked long right after a snapshot, and another one followed at
+// each quiet moment, for ever.
+test('the bytes of a snapshot are known, of many small objects too', () => {
+  const { handle, observed, machine, published, close } = setUp(64)
+  handle({ type: 'snapshot-begin', cluster: 'ca', count: 0 })
+  handle({ type: 'snapshot-end' })
+  for (let at = 0; at < 64; at++)
+    observed(`a-name-of-a-usual-length-${at}`, { version: `${at + 1}` })
+  const puts = machine.outgoing.liveBytes
+  published.length = 0
+  handle({ type: 'snapshot-begin', cluster: 'ca', count: 64 })
+  for (let at = 0; at < 64; at++) {
+    const content = bytes(1)
+    const name = named(`a-name-of-a-usual-length-${at}`)
+    const hash = contentHash(content)
+    handle({ type: 'snapshot-item', name, version: `${at + 1}`, hash, content })
+  }
+  handle({ type: 'snapshot-end' })
+  const written = published.reduce((sum, each) => sum + each.bytes, 0)
+  for (const known of [puts, machine.outgoing.liveBytes]) {
+    assert.ok(known > 0.8 * written && known < 1.2 * written, `${known} of ${written}`)
+  }
+  close()
+})

@@ -70,7 +70,7 @@ export class Outgoing implements Disposable {
     return this.#open !== undefined
   }
 
-  /** Bytes of content that a snapshot would have now. */
+  /** Bytes that a snapshot would have now, with the names: of small objects they are the larger part. */
   get liveBytes(): number {
     return this.#liveBytes
   }
@@ -85,8 +85,9 @@ export class Outgoing implements Disposable {
     if (!this.#begun || row.publishedHash === observed.hash) return
     const item = { ...nameOf(row), version: observed.version, content }
     this.#flushIfPending(row, effects)
-    this.#record(row, content.length)
-    this.#publish(encodePut(this.#zone, item), false, effects)
+    const body = encodePut(this.#zone, item)
+    this.#record(row, body.length)
+    this.#publish(body, false, effects)
   }
 
   /** An object born here is gone. */
@@ -133,7 +134,7 @@ export class Outgoing implements Disposable {
     open.items.push(bytes)
     open.bytes += charge
     open.count++
-    this.#record(row, content.length, version, hash)
+    this.#record(row, bytes.length, version, hash)
     row.chunk = open.chunk
     return 'ok'
   }
