@@ -127,6 +127,53 @@ test('a consumer that stands still stops nobody: the store holds what it has not
   })
 })
 
+test('a queue that is full by bytes and not by entries: each is delivered once, and others get their turn', async () => {
+  const [count, bodyBytes, KIB] = [40, 54_000, 1024]
+  const limits = {
+    frameBytesMax: 128 * KIB,
+    ingestBytesMax: 512 * KIB,
+    wireBytesMax: 512 * KIB,
+    queueBytesMax: 256 * KIB,
+    deliverMax: 64,
+  }
+  await withMesh({ nodes: 2, limits }, async (mesh) => {
+    const a = await mesh.node(0, {}, async (store) => {
+      await store.append(TOPIC, makeLog({ key: keyOf(1), count, bodyBytes }))
+    })
+    const state = { turns: 0, reads: 0, mostReads: 0, fullByBytes: 0, over: false }
+    const turn = () => {
+      state.turns++
+      state.reads = 0
+      if (!state.over) setImmediate(turn)
+    }
+    setImmediate(turn)
+    const taken: number[] = []
+    const onOperation = async ({ seq }: { seq: number }) => {
+      taken.push(seq)
+      const { deliver, settled } = b.sync.backlog
+      if (!settled && deliver > 0 && deliver < limits.deliverMax / 8) state.fullByBytes++
+      for (const until = state.turns + 5; state.turns < until && !state.over; ) {
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+    const b = await mesh.node(1, { onOperation }, async (store) => {
+      const read = store.read.bind(store)
+      store.read = async (...range) => {
+        state.mostReads = Math.max(state.mostReads, ++state.reads)
+        // What reads for ever never lets a turn end: without a pause this test would hang, not fail.
+        if (state.reads > 1_000) await new Promise((resolve) => setTimeout(resolve, 20))
+        return read(...range)
+      }
+    })
+    b.sync.connect(a.id)
+    await until(() => taken.length >= count || state.mostReads > 1_000)
+    state.over = true
+    assert.ok(state.mostReads < 100, `${state.mostReads} reads of the store in one turn`)
+    assert.deepEqual(taken, upTo(count))
+    assert.ok(state.turns >= 5 * (count - 1) && state.fullByBytes > 0, JSON.stringify(state))
+  })
+})
+
 test('a third node gets live what the second one gets from the first, once', async () => {
   await withMesh({ nodes: 3 }, async (mesh) => {
     const log = makeLog({ key: keyOf(1), count: 60 })
