@@ -51,7 +51,7 @@ function behind(account: Account) {
     counters: { overflow: { add: () => {} }, skipped: { add: () => {} } },
     table: { first: row, size: 1 },
   } as unknown as Shared
-  const machine = new DeliveryMachine(shared, account)
+  const machine = new DeliveryMachine(shared, account, () => false)
   machine.resume(row)
   const ticket = () => state.ticket as unknown as Ticket
   const page = () => {

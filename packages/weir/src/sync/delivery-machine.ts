@@ -21,6 +21,7 @@ const RETRY_MS = 50
 export class DeliveryMachine implements Disposable {
   readonly #shared: Shared
   readonly #queue: RingQueue<StoredOperation>
+  readonly #makeRoom: () => boolean
   #behind = 0
   #reading: { readonly ticket: Ticket; readonly row: LogRow; readonly range: LogRange } | undefined
   /**
@@ -31,9 +32,13 @@ export class DeliveryMachine implements Disposable {
   /** Where the search for the next log to read goes on, so that no log is served first for ever. */
   #cursor: LogRow | undefined
 
-  /** @param account Of the term `sync.deliver`; closed with the machine. */
-  constructor(shared: Shared, account: Account) {
+  /**
+   * @param account Of the term `sync.deliver`; closed with the machine.
+   * @param makeRoom Gives up what waits for peers, which draws on the same pool. Returns whether there was any.
+   */
+  constructor(shared: Shared, account: Account, makeRoom: () => boolean) {
     this.#shared = shared
+    this.#makeRoom = makeRoom
     this.#queue = new RingQueue<StoredOperation>(account, {
       bytesOf: ({ header, body }) => operationBytes(header, body),
     })
@@ -102,11 +107,11 @@ export class DeliveryMachine implements Disposable {
     let full = false
     for (const operation of page.operations) {
       if (operation.seq > row.next && !operation.prune) this.#skipped(operation.seq - row.next)
-      full = this.#queue.push(owned(operation)) !== 'ok'
+      full = !this.#push(owned(operation))
       if (full) break
       row.next = operation.seq + 1
     }
-    // Where nothing waits here, it is others that hold the bytes.
+    // Where nothing waits here, it is other topics that hold the bytes.
     if (full) this.#againAt = this.#queue.size > 0 ? NEVER : this.#shared.after(RETRY_MS)
     else if (page.last && row.next <= range.until) {
       this.#skipped(range.until + 1 - row.next)
@@ -126,6 +131,12 @@ export class DeliveryMachine implements Disposable {
   [Symbol.dispose](): void {
     this.#reading = this.#cursor = undefined
     this.#queue[Symbol.dispose]()
+  }
+
+  /** A peer that takes nothing holds its bytes as long as it likes: the consumer does not wait for that. */
+  #push(operation: StoredOperation): boolean {
+    if (this.#queue.push(operation) === 'ok') return true
+    return this.#queue.size === 0 && this.#makeRoom() && this.#queue.push(operation) === 'ok'
   }
 
   #fallBehind(row: LogRow): void {

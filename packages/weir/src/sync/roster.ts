@@ -298,6 +298,17 @@ export class Roster implements SessionHost, Disposable {
     for (const peer of this.#peers.values()) peer.push?.pump()
   }
 
+  /** Leaves to the store what waits for peers. @returns whether anything did. */
+  shed(): boolean {
+    let shed = false
+    for (const peer of this.#peers.values()) {
+      if (peer.queue.size === 0) continue
+      peer.fallBehind()
+      shed = true
+    }
+    return shed
+  }
+
   /** A row has left the table, and its index will name another log. */
   rowGone(row: LogRow): void {
     for (const peer of this.#peers.values()) {

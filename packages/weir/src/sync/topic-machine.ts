@@ -110,7 +110,9 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
       },
     })
     this.#ingest = new IngestMachine(this.#shared, account('ingest'), this.#buffer, this.#outcome())
-    this.#delivery = new DeliveryMachine(this.#shared, account('deliver'))
+    this.#delivery = new DeliveryMachine(this.#shared, account('deliver'), () =>
+      this.#roster.shed(),
+    )
     this.#keeper = new KeeperMachine(this.#shared, account('targets'), random, (peer) =>
       this.#roster.has(peer),
     )
