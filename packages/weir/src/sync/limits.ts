@@ -1,5 +1,6 @@
 /** What sync may hold and how long it waits. All are local policy and invisible on the wire. */
 import { assert } from '../runtime/index.ts'
+import { OPERATION_SHELL_BYTES } from './memory.ts'
 
 export interface SyncLimits {
   /** Topics that are open at once. Default 8. */
@@ -34,7 +35,7 @@ export interface SyncLimits {
   readonly deliverMax: number
   /** Operations that wait for a peer in memory, per peer; more wait in the store. Default 256. */
   readonly liveMax: number
-  /** Bytes of both kinds of queue, of all topics. Default 4 MiB. */
+  /** Bytes of both kinds of queue, of all topics. Default 4 MiB; at least one frame and 2 KiB. */
   readonly queueBytesMax: number
   /** Operations that wait for their predecessor, per topic. Default 512. */
   readonly heldMax: number
@@ -126,6 +127,10 @@ export function syncLimits(given: Partial<SyncLimits> = {}): SyncLimits {
   assert(
     limits.wireBytesMax >= 2 * limits.frameBytesMax,
     'two frames must fit into wireBytesMax: one that comes and one that goes',
+  )
+  assert(
+    limits.queueBytesMax >= limits.frameBytesMax + OPERATION_SHELL_BYTES,
+    'a frame must fit into queueBytesMax with 2 KiB to spare, or an operation of full length is never delivered',
   )
   return Object.freeze(limits)
 }

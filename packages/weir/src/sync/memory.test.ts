@@ -43,12 +43,13 @@ test('the plan of the defaults is what the README says', () => {
   for (const each of terms) assert.ok(termBytes(each) >= 0)
 })
 
-test('limits are checked: unknown names, numbers below 1, pools too small for two frames', () => {
+test('limits are checked: unknown names, numbers below 1, pools too small for their frames', () => {
   assert.throws(() => syncLimits({ nothing: 1 } as never), /no limit called nothing/)
   assert.throws(() => syncLimits({ peersMax: 0 }), /peersMax is 0/)
   assert.throws(() => syncLimits({ frameBytesMax: 1_000 }), /64 KiB/)
   assert.throws(() => syncLimits({ ingestBytesMax: 1_000_000 }), /ingestBytesMax/)
   assert.throws(() => syncLimits({ wireBytesMax: 1_000_000 }), /wireBytesMax/)
+  assert.throws(() => syncLimits({ queueBytesMax: 2 ** 20 + 128 * 1024 }), /queueBytesMax/)
 })
 
 test('sync.topics: one topic more is refused', async () => {

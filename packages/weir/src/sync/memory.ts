@@ -51,7 +51,7 @@ const ID_SHELL_BYTES = BUFFER_SHELL_BYTES + ID_BYTES
  * An operation in memory beside its header and body: two buffers, five views of 100 bytes, three objects. It is charged
  * with the bytes, so that the pools bound it for all topics and peers together.
  */
-const OPERATION_SHELL_BYTES = 2 * BUFFER_SHELL_BYTES + 5 * 104 + 3 * OBJECT_BYTES
+export const OPERATION_SHELL_BYTES = 2 * BUFFER_SHELL_BYTES + 5 * 104 + 3 * OBJECT_BYTES
 /** The same until the store has it. */
 export const ITEM_SHELL_BYTES = OPERATION_SHELL_BYTES + 320
 /** A frame that the stream has not taken, beside its bytes: its buffer, and its link in the chain of writes. */
