@@ -78,7 +78,7 @@ test('mesh.publish-queue: a full queue has no room, keeps its order, and has roo
   assert.ok(log.hasRoom)
   log.append(0, new Uint8Array(BODY_BYTES_MAX), false)
   assert.ok(!log.hasRoom)
-  const room = log.room()
+  const room = log.inRoom(() => {})
   assert.throws(() => log.append(1, new Uint8Array(3 << 20), false), /without room/)
   let1!()
   await room

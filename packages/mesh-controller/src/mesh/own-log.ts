@@ -3,8 +3,8 @@
  * the peers. Strictly in order, one batch at a time.
  *
  * When the store has no room, a snapshot makes it: its begin carries the prune flag, and what was waiting before it is
- * left out, because the snapshot says it again. Nothing else is dropped: whoever produces changes asks `hasRoom`
- * first and waits for `room`.
+ * left out, because the snapshot says it again. Nothing else is dropped: whoever produces changes waits for room, and
+ * acts in the turn in which it was there: one who acts later may find it taken by another who waited too.
  *
  * Memory: the bodies in the queue, charged to `mesh.publish-queue`, and one signed batch of them.
  */
@@ -16,7 +16,14 @@ import {
   type KeyPair,
   type LogId,
 } from 'weir-mesh/core'
-import { assert, type Heartbeat, type Scope, WeirError } from 'weir-mesh/runtime'
+import {
+  assert,
+  type Heartbeat,
+  onAbort,
+  type Scope,
+  throwIfAborted,
+  WeirError,
+} from 'weir-mesh/runtime'
 import type { StoredOperation } from 'weir-mesh/store'
 import type { Published } from 'weir-mesh/sync'
 import { BODY_BYTES_MAX, CHUNK_BYTES_MAX } from './sizes.ts'
@@ -51,18 +58,23 @@ const BEGIN_BYTES = 1024
 /** What a store in memory keeps beside header and body. */
 const STORED_BYTES = 92
 const FULL_WAIT_MS = 50
+/** So often a snapshot is refused before it is given up: other logs may be pruned meanwhile. */
+const FULL_TRIES_MAX = 20
 
 export class OwnLog implements AsyncDisposable {
   readonly #options: OwnLogOptions
   readonly #scope: Scope
   readonly #queue: RingQueue<Pending>
   #head: Hash | undefined
+  #keptSeq = -1
   #writing = false
   #bytes = 0
   #failure: unknown
   #signed: readonly StoredOperation[] = Object.freeze([])
   #prunes = 0
   #full = false
+  /** Times in a row that nothing of a batch was taken. */
+  #refusals = 0
   #waiting: (() => void) | undefined
   #roomPromise: Promise<void> | undefined
 
@@ -71,6 +83,11 @@ export class OwnLog implements AsyncDisposable {
     this.#scope = options.scope.child('own-log')
     this.#queue = new RingQueue(options.queue, { bytesOf: (pending) => pending.body.length })
     this.#scope.defer('queue', () => this.#queue[Symbol.dispose]())
+    // With the abort of the scope above: its tasks that wait for room are waited for before it is this scope's turn.
+    for (const { signal } of [options.scope, this.#scope]) {
+      const aborted = onAbort(signal, () => this.#wakeWaiting())
+      this.#scope.defer('room', () => aborted[Symbol.dispose]())
+    }
     options.heartbeat.idle()
   }
 
@@ -90,24 +107,58 @@ export class OwnLog implements AsyncDisposable {
     return freeBytes >= ROOM_BYTES + BEGIN_BYTES && freeEntries > ROOM_OPERATIONS
   }
 
-  /** Settles when there is room again. @throws {WeirError} `OWN_LOG_FAILED` when the log cannot be written any more. */
-  room(): Promise<void> {
-    return this.#until(() => this.hasRoom)
+  /**
+   * Acts as soon as there is room, in the same turn.
+   *
+   * @throws {WeirError} `OWN_LOG_FAILED` when the log cannot be written any more, `CLOSED`, and what `act` throws.
+   */
+  inRoom(act: () => void): Promise<void> {
+    return this.#until(() => this.hasRoom, act)
   }
 
-  /** As `room`, for the begin of a snapshot: it may enter a full queue, because it makes the room that is missing. */
-  roomForBegin(): Promise<void> {
-    return this.#until(() => this.#prunes === 0 || this.hasRoom)
+  /**
+   * As `inRoom`, for the parts of a snapshot.
+   *
+   * @throws {WeirError} `OWN_LOG_FULL` when the store has no room for it: only another snapshot can make some, of what
+   *   there is by then. What waits here holds up the news of what was deleted.
+   */
+  inRoomOfSnapshot(act: () => void): Promise<void> {
+    return this.#until(() => this.hasRoom || this.#refuseFull(), act)
   }
 
-  async #until(there: () => boolean): Promise<void> {
+  /** Settles when the store has an operation that was queued, of a snapshot. @throws as `inRoomOfSnapshot`. */
+  kept(seq: number): Promise<void> {
+    return this.#until(
+      () => this.#keptSeq >= seq || this.#refuseFull(),
+      () => {},
+    )
+  }
+
+  /** As `inRoom`, for the begin of a snapshot: it may enter a full queue, because it makes the room that is missing. */
+  inRoomOfBegin(act: () => void): Promise<void> {
+    return this.#until(() => this.#prunes === 0 || this.hasRoom, act)
+  }
+
+  #refuseFull(): false {
+    if (this.#refusals < FULL_TRIES_MAX || this.#prunes > 0) return false
+    throw new WeirError(
+      'OWN_LOG_FULL',
+      'the objects of this zone do not fit into the store beside those of the others: give this program more memory, or delete some',
+      { retryable: true },
+    )
+  }
+
+  async #until(there: () => boolean, act: () => void): Promise<void> {
     while (!there()) {
       if (this.#failure) throw this.#failure
+      throwIfAborted(this.#options.scope.signal)
+      throwIfAborted(this.#scope.signal)
       this.#roomPromise ??= new Promise((resolve) => {
         this.#waiting = resolve
       })
       await this.#roomPromise
     }
+    act()
   }
 
   /** Queues an operation; `hasRoom` was true before the event that led to it. */
@@ -158,7 +209,8 @@ export class OwnLog implements AsyncDisposable {
     let kept = 0
     while (kept < batch.length && answers[kept] === 'kept') this.#written(batch[kept++]!)
     this.#signed = batch.slice(kept)
-    if (this.hasRoom || kept > 0) this.#wakeWaiting()
+    this.#refusals = kept === 0 && answers[0] === 'full' ? this.#refusals + 1 : 0
+    if (this.hasRoom || kept > 0 || this.#refusals === FULL_TRIES_MAX) this.#wakeWaiting()
     this.#full = kept < batch.length
     if (!this.#full) return
     this.#checkRefusal(answers[kept]!, batch[kept]!)
@@ -173,6 +225,7 @@ export class OwnLog implements AsyncDisposable {
     const bytes = pending.body.length + operation.header.length + STORED_BYTES
     this.#bytes = pending.prune ? bytes : this.#bytes + bytes
     this.#head = operation.id
+    this.#keptSeq = operation.seq
   }
 
   #shift(): Pending | undefined {

@@ -138,7 +138,7 @@ test('a permission to list that is taken while the watch goes on is told by the 
     await until('deleted', async () => !(await has(b, 'closed', 'gone')))
     a.cluster.faults = undefined
     await until('it is well', () => a.replication.problem === undefined)
-    assert.equal(a.replication.status.snapshots, 2)
+    await until('it has ended', () => a.replication.status.snapshots === 2)
     assert.ok(await has(b, 'closed', 'kept'))
   }))
 

@@ -134,8 +134,9 @@ export class Replication implements AsyncDisposable {
       collection: (resource, namespace) => this.#coverage.collection(resource, namespace),
       count: () => this.#machine.outgoing.liveObjects,
       dispatch: (event) => this.#dispatch(event),
-      room: () => this.#ownLog.room(),
-      roomForBegin: () => this.#ownLog.roomForBegin(),
+      inRoom: (act) => this.#ownLog.inRoomOfSnapshot(act),
+      inRoomOfBegin: (act) => this.#ownLog.inRoomOfBegin(act),
+      kept: () => this.#ownLog.kept(this.#machine.outgoing.seq - 1),
       takeStale: () => {
         const stale = this.#stale
         this.#stale = undefined
@@ -174,7 +175,8 @@ export class Replication implements AsyncDisposable {
 
   /** Why replication is not ready, or undefined when every kind is watched and the first snapshot is written. */
   get problem(): string | undefined {
-    const named = this.#cluster.doubt || this.#coverage.problem || this.#snapshotter.held
+    const { held, full } = this.#snapshotter
+    const named = this.#cluster.doubt || this.#coverage.problem || held || full
     if (named) return named
     if (this.#problem !== '') return this.#problem
     return this.#snapshotter.written === 0 ? 'the first snapshot is not written yet' : undefined
@@ -339,7 +341,11 @@ export class Replication implements AsyncDisposable {
   /** Called for one event after the other; the promise holds the watch back. */
   #observed(resource: WatchedResource, event: ReflectorEvent<undefined>): Promise<void> | void {
     if (this.#ownLog.hasRoom) return this.#observe(resource, event)
-    return this.#ownLog.room().then(() => this.#observe(resource, event))
+    return this.#ownLog
+      .inRoom(() => this.#observe(resource, event))
+      .catch((error: unknown) => {
+        if (!this.#scope.closed) throw error
+      })
   }
 
   #observe(resource: WatchedResource, event: ReflectorEvent<undefined>): void {

@@ -25,8 +25,9 @@ async function setUp(
     collection,
     count: () => 1,
     dispatch: ({ type }) => void events.push(type),
-    room: async () => {},
-    roomForBegin: async () => {},
+    inRoom: async (act) => act(),
+    inRoomOfBegin: async (act) => act(),
+    kept: async () => {},
     takeStale: () => undefined,
   })
   snapshotter.request()

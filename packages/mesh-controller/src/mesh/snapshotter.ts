@@ -2,14 +2,15 @@
  * Writes a snapshot of the own objects: reads them from the API in pages and hands them to the machine one by one.
  * Waits for room in the own log before each, so memory does not depend on how many there are.
  *
- * A list that fails gives the snapshot up and begins another one after a delay; the receivers then replace the first. One
- * that is refused holds only the end back: without it nothing counts as absent, and what is put and deleted acts at once.
+ * A list that fails, or a store without room, gives the snapshot up and begins another one after a delay; the receivers
+ * then replace the first. One that is refused holds only the end back: without it nothing counts as absent, and what is put and deleted acts at once.
  */
 import {
   abortable,
   Backoff,
   describeError,
   type Heartbeat,
+  isWeirError,
   type Random,
   type Scope,
 } from 'weir-mesh/runtime'
@@ -50,8 +51,11 @@ export interface SnapshotterOptions {
   /** Objects born here, as known now. */
   readonly count: () => number
   readonly dispatch: (event: ReplicationEvent) => void
-  readonly room: () => Promise<void>
-  readonly roomForBegin: () => Promise<void>
+  /** See `OwnLog.inRoomOfSnapshot` and `inRoomOfBegin`. */
+  readonly inRoom: (act: () => void) => Promise<void>
+  readonly inRoomOfBegin: (act: () => void) => Promise<void>
+  /** Settles when the store has all that was said so far; see `OwnLog.kept`. */
+  readonly kept: () => Promise<void>
   /** Takes the own object that the last item was too old for, if there was one. */
   readonly takeStale: () => ObjectName | undefined
 }
@@ -70,6 +74,7 @@ export class Snapshotter {
   #wanted = false
   #written = 0
   #held = ''
+  #full = ''
   #missing: readonly string[] = Object.freeze([])
   #wake: (() => void) | undefined
 
@@ -89,6 +94,11 @@ export class Snapshotter {
     return this.#running && this.#held === ''
   }
 
+  /** Why the last one was given up when the store had no room for it, with what to do; else empty. */
+  get full(): string {
+    return this.#full
+  }
+
   /** What the end waits for and what to do, empty when it waits for nothing. */
   get held(): string {
     return this.#held
@@ -106,6 +116,7 @@ export class Snapshotter {
 
   /** Wants a snapshot; one that is being written counts for it, and one that waits for its end is begun anew. */
   request(): void {
+    if (this.running) return
     this.#wanted = true
     this.#wake?.()
     if (this.#running || this.#options.scope.closed) return
@@ -121,10 +132,13 @@ export class Snapshotter {
         heartbeat.beat()
         try {
           if (await this.#write(signal)) this.#written++
+          this.#full = ''
           this.#backoff.reset()
         } catch (error) {
           if (signal.aborted) return
-          if (!(error instanceof KubeError)) throw error
+          const full = isWeirError(error, 'OWN_LOG_FULL')
+          if (!full && !(error instanceof KubeError)) throw error
+          this.#full = full ? describeError(error) : ''
           this.#options.dispatch({ type: 'snapshot-abort' })
           this.#wanted = true
           const delayMs = this.#backoff.next()
@@ -147,10 +161,11 @@ export class Snapshotter {
 
   /** @returns whether it was ended; otherwise another one is wanted in its place. */
   async #write(signal: AbortSignal): Promise<boolean> {
-    const { cluster, count, dispatch, room, roomForBegin, resources } = this.#options
+    const { cluster, count, dispatch, inRoom, inRoomOfBegin, resources } = this.#options
     await cluster.check(signal)
-    await roomForBegin()
-    dispatch({ type: 'snapshot-begin', cluster: cluster.uid, count: count() })
+    await inRoomOfBegin(() =>
+      dispatch({ type: 'snapshot-begin', cluster: cluster.uid, count: count() }),
+    )
     let left: readonly Place[] = resources().flatMap((resource) =>
       (resource.namespaces ?? [undefined]).map((namespace) => ({ resource, namespace })),
     )
@@ -159,8 +174,7 @@ export class Snapshotter {
       for (;;) {
         left = await this.#listAll(left, signal)
         if (left.length === 0) break
-        await room()
-        dispatch({ type: 'snapshot-flush' })
+        await inRoom(() => dispatch({ type: 'snapshot-flush' }))
         await this.#hold(waits.next(), signal)
         if (this.#wanted) return false
         await cluster.check(signal)
@@ -169,10 +183,13 @@ export class Snapshotter {
       this.#held = ''
       this.#missing = Object.freeze([])
     }
-    await room()
+    await inRoom(() => {})
     // The address may lead to another cluster since the begin, and what that one lacks is not deleted.
     await cluster.check(signal)
-    dispatch({ type: 'snapshot-end' })
+    await inRoom(() => dispatch({ type: 'snapshot-end' }))
+    // What still waits may find the store full: then another one would be asked for at once, and again.
+    this.#options.heartbeat.idle()
+    await this.#options.kept()
     return true
   }
 
@@ -262,13 +279,12 @@ export class Snapshotter {
   }
 
   async #item(resource: WatchedResource, object: KubeObject, signal: AbortSignal): Promise<void> {
-    await this.#options.room()
-    this.#dispatch(resource, object)
+    await this.#dispatch(resource, object)
     const stale = this.#options.takeStale()
     if (!stale) return
     try {
       const namespace = stale.namespace === '' ? undefined : stale.namespace
-      this.#dispatch(
+      await this.#dispatch(
         resource,
         await this.#options.client.get(resource.ref, namespace, stale.name, { signal }),
       )
@@ -279,16 +295,18 @@ export class Snapshotter {
     }
   }
 
-  #dispatch(resource: WatchedResource, object: KubeObject): void {
+  async #dispatch(resource: WatchedResource, object: KubeObject): Promise<void> {
     const { observed, content } = observeWithContent(object)
     if (observed.owner !== '') return
     const { name, namespace } = object.metadata
-    this.#options.dispatch({
-      type: 'snapshot-item',
-      name: { resource: resource.name, namespace: namespace ?? '', name },
-      version: observed.version,
-      hash: observed.hash,
-      content,
-    })
+    await this.#options.inRoom(() =>
+      this.#options.dispatch({
+        type: 'snapshot-item',
+        name: { resource: resource.name, namespace: namespace ?? '', name },
+        version: observed.version,
+        hash: observed.hash,
+        content,
+      }),
+    )
   }
 }

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Ledger, planMemory } from 'weir-mesh/bounds'
+import { KeyPair, type LogId } from 'weir-mesh/core'
+import { Heartbeats, Scope, systemRandom } from 'weir-mesh/runtime'
+import type { Published } from 'weir-mesh/sync'
+import { meshTerms } from './memory.ts'
+import { OwnLog } from './own-log.ts'
+import { BODY_BYTES_MAX } from './sizes.ts'
+
+const terms = meshTerms({
+  objectsMax: 8,
+  zonesMax: 2,
+  publishBytesMax: 3 << 20,
+  logBytesMax: 1 << 24,
+  appliesMax: 2,
+  pendingMax: 4,
+})
+
+/** An own log with one operation in its queue, which has no room for another then. */
+function openFull(publish: () => Promise<Published>) {
+  const ledger = new Ledger(planMemory(Object.values(terms), { limitBytes: 2 ** 31 }), {
+    assertLeaks: true,
+  })
+  const scope = new Scope('test')
+  const log = new OwnLog({
+    scope,
+    key: KeyPair.generate(systemRandom),
+    logId: new Uint8Array(32) as LogId,
+    queue: ledger.require(terms.publish),
+    heartbeat: new Heartbeats(scope.clock).register('own-log', { deadlineMs: 1000 }),
+    publish,
+    onFull: () => {},
+  })
+  let seq = 0
+  const append = () => log.append(seq++, new Uint8Array(BODY_BYTES_MAX), false)
+  append()
+  assert.ok(!log.hasRoom)
+  return { log, scope, ledger, append }
+}
+
+// All that waited were told of the same room: the third found none, and the log had a gap that it could not close.
+test('of all that wait for room each finds it when it acts', async () => {
+  const gate = Promise.withResolvers<void>()
+  const { log, scope, ledger, append } = openFull(() => gate.promise.then(() => 'kept'))
+  const waiting = [1, 2, 3, 4].map(() => log.inRoom(append))
+  gate.resolve()
+  await Promise.all(waiting)
+  await log.kept(4)
+  await scope.close()
+  ledger.assertEmpty()
+})
+
+test('who waits for room when the log is closed is told, at the abort of the scope above', async () => {
+  const { log, scope, ledger } = openFull(async () => 'full')
+  const waits = assert.rejects(
+    log.inRoom(() => assert.fail('there is no room')),
+    { code: 'CLOSED' },
+  )
+  // As the snapshot, it is waited for before it is the turn of the log.
+  scope.spawn('snapshot', () => waits)
+  await scope.close()
+  assert.equal(scope.counters.value('scope_close_overdue_total'), 0)
+  await waits
+  ledger.assertEmpty()
+})
