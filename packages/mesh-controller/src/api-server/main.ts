@@ -5,11 +5,11 @@
  * its parent is gone.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Ledger, parseBytes, planMemory } from 'weir-mesh/bounds'
-import { createLogger, describeError, Scope, WeirError } from 'weir-mesh/runtime'
+import { createLogger, describeError, makePrivateFolder, Scope, WeirError } from 'weir-mesh/runtime'
 import { isJsonObject, type JsonObject, parseJson } from '../kube/index.ts'
 import { type Identity, isUsable, makeIdentity } from './certificate.ts'
 import { apiTerms, DEFAULT_API_LIMITS } from './memory.ts'
@@ -103,7 +103,7 @@ async function loadIdentity(folder: string | undefined, listen: string): Promise
     token: kept?.token ?? randomBytes(32).toString('hex'),
   }
   if (path !== undefined && folder !== undefined) {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    makePrivateFolder(folder)
     await writePrivate(path, JSON.stringify(made))
   }
   return made

@@ -3,17 +3,9 @@
  *
  * The counter is on the disk before anything is written in its name, so a crash costs a number and never repeats one.
  */
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { WeirError } from 'weir-mesh/runtime'
+import { makePrivateFolder, WeirError } from 'weir-mesh/runtime'
 
 const FILE = 'incarnation'
 
@@ -26,7 +18,7 @@ const FILE = 'incarnation'
 export function nextIncarnation(dataDir: string | undefined, wallMs: number): number {
   if (dataDir === undefined) return wallMs
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    makePrivateFolder(dataDir)
     const path = join(dataDir, FILE)
     const next = Math.max(read(path) + 1, wallMs)
     write(dataDir, path, next)

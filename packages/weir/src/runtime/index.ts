@@ -20,6 +20,7 @@ export {
   WeirError,
   type WeirErrorOptions,
 } from './errors.ts'
+export { makePrivateFolder } from './folder.ts'
 export { Heartbeat, Heartbeats } from './heartbeats.ts'
 export { createLogger, type LogFields, type Logger, type LogLevel, silentLogger } from './log.ts'
 export { ManualClock } from './manual-clock.ts'

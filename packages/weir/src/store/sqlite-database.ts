@@ -10,7 +10,6 @@ import {
   chmodSync,
   closeSync,
   existsSync,
-  mkdirSync,
   openSync,
   readFileSync,
   rmSync,
@@ -19,7 +18,7 @@ import {
 
 import { dirname } from 'node:path'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { assert, WeirError } from '../runtime/index.ts'
+import { assert, makePrivateFolder, WeirError } from '../runtime/index.ts'
 
 export interface DatabaseOptions {
   readonly path: string
@@ -176,7 +175,7 @@ export class Statement {
 /** The file is made by us and not by SQLite, so that it is never readable by others, and its log takes its mode. */
 function createPrivately(path: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    makePrivateFolder(dirname(path))
     // Opening and closing an existing file would drop the locks that this process has on it.
     if (existsSync(path)) chmodSync(path, 0o600)
     else closeSync(openSync(path, 'ax', 0o600))
