@@ -7,17 +7,22 @@ import { type Account, BoundedMap } from '../bounds/index.ts'
 import { copyBytes } from '../codec/index.ts'
 import { idKey, type NodeId } from '../core/index.ts'
 import { type Instant, NEVER, type Ticket } from '../machine/index.ts'
-import { Backoff, type Random } from '../runtime/index.ts'
+import { Backoff, msBetween, type Random } from '../runtime/index.ts'
 import type { Shared } from './shared.ts'
 
 /** How often a peer is dialled that is wanted for one re-sync only. */
 const ONCE_ATTEMPTS_MAX = 3
+
+/** A session that is lost sooner after it was live may be lost for what it is for: the next one comes later, not at once. */
+const WORKED_MS = 5_000
 
 interface Target {
   readonly peer: NodeId
   readonly backoff: Backoff
   dialling: Ticket | undefined
   nextAt: Instant
+  /** When a session came to live mode, while there is one. */
+  workedAt: Instant | undefined
   /** Only until one session has begun, and not for ever. */
   once: boolean
 }
@@ -66,6 +71,7 @@ export class KeeperMachine implements Disposable {
       backoff: new Backoff(this.#random, { firstMs: retryFirstMs, mostMs: retryMostMs }),
       dialling: undefined,
       nextAt: this.#shared.now,
+      workedAt: undefined,
       once,
     }
     if (this.#targets.set(key, target) !== 'ok') return false
@@ -85,15 +91,27 @@ export class KeeperMachine implements Disposable {
     if (target.once) this.unwant(peer)
   }
 
-  /** A session with the peer is in live mode: the next failure is a first one. */
+  /** A session with the peer is in live mode. */
   worked(peer: NodeId): void {
-    this.#targets.peek(idKey(peer))?.backoff.reset()
+    const target = this.#targets.peek(idKey(peer))
+    if (target) target.workedAt ??= this.#shared.now
   }
 
-  /** The last session with the peer has ended. */
-  ended(peer: NodeId): void {
+  /**
+   * The last session with the peer has ended. The next failure is a first one if it has worked: a store that is full
+   * often refuses when the session is live already.
+   *
+   * @param orderly Nothing failed.
+   */
+  ended(peer: NodeId, orderly: boolean): void {
     const target = this.#targets.peek(idKey(peer))
-    if (target && !target.dialling) this.#later(target)
+    if (!target) return
+    const { workedAt } = target
+    target.workedAt = undefined
+    if (workedAt !== undefined) {
+      if (orderly || msBetween(workedAt, this.#shared.now) >= WORKED_MS) target.backoff.reset()
+    }
+    if (!target.dialling) this.#later(target)
   }
 
   /** @returns whether the ticket was of a dial that is still wanted. */

@@ -101,7 +101,7 @@ export class Roster implements SessionHost, Disposable {
     const session = this.#open(link, id, outbound)
     if (!session) {
       fx.close(link, ending('SYNC_LIMIT', 'there is no room for a session'))
-      if (!this.has(id)) this.#links.keeper.ended(id)
+      if (!this.has(id)) this.#links.keeper.ended(id, false)
       return
     }
     counters.sessions.add()
@@ -232,7 +232,7 @@ export class Roster implements SessionHost, Disposable {
     if (wasPush) peer.push = undefined
     if (this.#dropIdle(peer)) {
       this.#forgetHearsay()
-      this.#links.keeper.ended(peer.id)
+      this.#links.keeper.ended(peer.id, isOrderly(end.code) || end.code === 'RESYNC')
       return
     }
     const other = peer.outbound ?? peer.inbound!
