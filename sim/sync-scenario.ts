@@ -20,7 +20,7 @@ const QUIET_MS = 1_800_000
 /** By when all have all, the faults being over: a stalled session is given up, and its peer dialled again. */
 const HEALED_MS = 180_000
 /** How many of the seeds have large bodies: hashing them costs as much as all the rest of a run. */
-const LARGE_SHARE = 0.35
+const LARGE_SHARE = 0.5
 
 export interface Faults {
   /** The n-th effect of the whole run fails; none by default. */
