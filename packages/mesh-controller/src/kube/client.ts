@@ -8,11 +8,13 @@
  */
 import type { Account, Ledger } from 'weir-mesh/bounds'
 import { type Logger, type Random, type Scope, systemRandom } from 'weir-mesh/runtime'
+import { readChunks } from './chunks.ts'
 import type { ClusterConfig } from './cluster-config.ts'
 import { errorOfBody, KubeError } from './errors.ts'
 import { buildEvent, type EventTarget, type EventText } from './event.ts'
 import { isJsonObject, type Json, type JsonObject, parseJson, stringifyJson } from './json.ts'
-import type { KubeTerms } from './memory.ts'
+import { ListSplitter } from './list-splitter.ts'
+import { type KubeTerms, READ_AHEAD_BYTES } from './memory.ts'
 import { StreamedBody } from './streamed-body.ts'
 import { type Call, describeCall, type RequestFault, Transport } from './transport.ts'
 import { apiVersionOf, EVENTS, type KubeObject, pathOf, type ResourceRef } from './types.ts'
@@ -71,6 +73,8 @@ export interface KubeList {
   readonly continue: string | undefined
 }
 
+const PASS_SILENCE_MS = 30_000
+
 export class KubeClient {
   readonly scope: Scope
   readonly log: Logger
@@ -123,6 +127,39 @@ export class KubeClient {
       items: (Array.isArray(list['items']) ? list['items'] : []) as unknown as KubeObject[],
       resourceVersion: String(metadata['resourceVersion'] ?? ''),
       continue: typeof token === 'string' && token !== '' ? token : undefined,
+    }
+  }
+
+  /**
+   * Passes over the next object of a list, for one that is larger than an answer may be.
+   *
+   * @param options with a limit of 1.
+   * @returns the token of the page that follows.
+   */
+  async passOver(resource: ResourceRef, options: ListOptions): Promise<string | undefined> {
+    const { namespace, signal, deadlineMs, ...query } = options
+    const path = pathOf(resource, namespace) + queryOf(query)
+    const account = this.#openResponse()
+    try {
+      const call = { method: 'GET', path, ...callOptions({ signal, deadlineMs }) } as const
+      const answer = await this.stream(call, account)
+      account.require(READ_AHEAD_BYTES)
+      using splitter = new ListSplitter(account)
+      await readChunks(answer, {
+        clock: this.scope.clock,
+        scopeSignal: this.scope.signal,
+        signal,
+        silenceMs: () => PASS_SILENCE_MS,
+        onChunk: (chunk) => {
+          for (const _ of splitter.push(chunk));
+        },
+      })
+      const metadata = splitter.end()['metadata']
+      const token = isJsonObject(metadata) ? metadata['continue'] : undefined
+      return typeof token === 'string' && token !== '' ? token : undefined
+    } finally {
+      account.give(account.bytes, account.entries)
+      account[Symbol.dispose]()
     }
   }
 
@@ -262,15 +299,7 @@ export class KubeClient {
 
   /** Sends a request and reads its JSON answer. @throws {KubeError} for any answer that is not a success. */
   async json(call: Call): Promise<JsonObject> {
-    const account = this.ledger.open(this.terms.responses)
-    if (!account) {
-      throw new KubeError(
-        'KUBE_BUSY',
-        `${this.terms.responses.instancesMax} requests to the cluster run already`,
-        { retryable: true },
-      )
-    }
-    account.require(0, 1)
+    const account = this.#openResponse()
     try {
       const { status, text, retryAfterMs } = await this.#transport.send(call, account)
       if (status >= 300) throw errorOfBody(describeCall(call), status, text, retryAfterMs)
@@ -293,6 +322,19 @@ export class KubeClient {
       .finally(() => account.give(account.bytes))
     if (answer instanceof StreamedBody) return answer
     throw errorOfBody(describeCall(call), answer.status, answer.text, answer.retryAfterMs)
+  }
+
+  #openResponse(): Account {
+    const account = this.ledger.open(this.terms.responses)
+    if (!account) {
+      throw new KubeError(
+        'KUBE_BUSY',
+        `${this.terms.responses.instancesMax} requests to the cluster run already`,
+        { retryable: true },
+      )
+    }
+    account.require(0, 1)
+    return account
   }
 
   async #object(call: Call): Promise<KubeObject> {

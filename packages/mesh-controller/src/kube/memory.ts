@@ -46,7 +46,7 @@ const REQUEST_BYTES = 14 * 1024
 /** A TLS socket with a watch on it, mostly outside the heap: 62 to 70 kB measured. */
 const SOCKET_BYTES = 84 * 1024
 /** The chunk that the reader has, a TLS record at most; what the system hands over at once meanwhile; the body itself. */
-const READ_AHEAD_BYTES = (16 + 64 + 12) * 1024
+export const READ_AHEAD_BYTES = (16 + 64 + 12) * 1024
 
 export type KubeTerms = Terms<
   'cache' | 'cacheBytes' | 'streams' | 'responses' | 'bodies' | 'sockets'

@@ -41,7 +41,7 @@ export function contentOf(object: JsonObject): JsonObject {
 
 /** @throws {WeirError} `ENCODE_…` when the object is nested too deeply. */
 export function encodeContent(content: JsonObject): Uint8Array {
-  return encodeCbor(content as CborValue)
+  return encodeCbor(content as CborValue, { depthMax: CONTENT_LIMITS.depthMax })
 }
 
 /** @throws {WeirError} `DECODE_…` or `CONTENT_INVALID` for anything but one map of JSON within the limits. */

@@ -32,3 +32,25 @@ test('writes that are too large to run together run one after the other, and non
     await mesh.close()
   }
 })
+
+// The list ended with its first page when that was too large, and all that was not listed was deleted elsewhere.
+test('a snapshot of pages that are too large lists all the same, and nothing is deleted elsewhere', async () => {
+  const mesh = await DirectMesh.open(2, { storeBytesMax: 32 * 1024 * 1024 })
+  try {
+    const [a, b] = mesh.zones as [DirectZone, DirectZone]
+    await until('both ready', () => !a.replication.problem && !b.replication.problem)
+    for (let at = 0; at < 7; at++) await a.cluster.client.create(WIDGETS, large(`w${at}`, 900_000))
+    await until('all are there', () => b.replication.status.objects === 7)
+    await a.stop()
+    a.restart()
+    await until('the snapshot is written', () => a.replication.status.snapshots === 1)
+    await until(
+      'it has come',
+      () =>
+        b.replication.status.zones[0]?.incarnation === 2 && b.replication.status.zones[0].complete,
+    )
+    assert.equal(b.replication.status.zones[0]?.objects, 7)
+  } finally {
+    await mesh.close()
+  }
+})

@@ -52,7 +52,7 @@ test('of all that wait for room each finds it when it acts', async () => {
 })
 
 test('who waits for room when the log is closed is told, at the abort of the scope above', async () => {
-  const { log, scope, ledger } = openFull(async () => 'full')
+  const { log, scope, ledger } = openFull(async () => 'busy')
   const waits = assert.rejects(
     log.inRoom(() => assert.fail('there is no room')),
     { code: 'CLOSED' },

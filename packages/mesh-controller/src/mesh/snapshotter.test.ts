@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { seededRandom } from 'weir-mesh/runtime'
 import { type TestCluster, until, WIDGETS, widget, withCluster } from '../api-server/testing.ts'
-import type { KubeClient } from '../kube/index.ts'
+import type { JsonObject, KubeClient } from '../kube/index.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
 import { Snapshotter, type SnapshotterOptions } from './snapshotter.ts'
 
@@ -77,3 +77,29 @@ test('a snapshot does not end when another cluster answers since it began', () =
     ])
     assert.equal(asked, 5)
   }))
+
+// The snapshot began anew for ever: one page is the least that can be asked for.
+test('an object that is larger alone than an answer may be is passed over, and one that no zone could read is left out', () =>
+  withCluster(
+    async (cluster) => {
+      const { client } = cluster
+      let deep: JsonObject = {}
+      for (let level = 0; level < 140; level++) deep = { deep }
+      const many = Array.from({ length: 20_000 }, () => 0)
+      for (const [name, extra] of [
+        ['w0', { text: 'x'.repeat(200_000) }],
+        ['w2', { text: 'x'.repeat(200_000) }],
+        ['w3', deep],
+        ['w4', { many }],
+        ['w9', { text: 'x'.repeat(200_000) }],
+      ] as const) {
+        // The answer to it is too large as well.
+        await client.create(WIDGETS, widget(name, { extra })).catch(() => {})
+      }
+      const identity = new ClusterIdentity(client, cluster.scope.log)
+      const { snapshotter, events } = await setUp(cluster, identity, () => known(true))
+      await until('it was written', () => snapshotter.written === 1)
+      assert.deepEqual(events, ['snapshot-begin', 'snapshot-item', 'snapshot-end'])
+    },
+    { kube: { responseBytesMax: 100_000 } },
+  ))

@@ -16,6 +16,7 @@ import {
 } from 'weir-mesh/runtime'
 import {
   type Collection,
+  isKubeError,
   isRefusal,
   type KubeClient,
   KubeError,
@@ -23,10 +24,12 @@ import {
   type ResourceRef,
 } from '../kube/index.ts'
 import type { ClusterIdentity } from './cluster-identity.ts'
+import { countItems } from './content.ts'
 import { placeOf, refusalOf } from './coverage.ts'
 import type { ObjectName } from './names.ts'
-import { observeWithContent } from './observation.ts'
+import { type Observation, observeWithContent } from './observation.ts'
 import type { ReplicationEvent } from './replication-machine.ts'
+import { CONTENT_ITEMS_MAX } from './sizes.ts'
 
 export interface WatchedResource {
   /** `group/Kind`. */
@@ -252,30 +255,33 @@ export class Snapshotter {
     seen: string,
     signal: AbortSignal,
   ): Promise<void> {
+    const { client, cluster, heartbeat } = this.#options
     let limit = PAGE_OBJECTS
     let token: string | undefined
-    do {
-      this.#options.heartbeat.beat()
-      try {
-        const page = await this.#options.client.list(resource.ref, {
-          limit,
-          signal,
-          ...(namespace === undefined ? {} : { namespace }),
-          ...(token === undefined ? {} : { continue: token }),
-        })
-        this.#options.cluster.checkVersion(seen, page.resourceVersion)
-        for (const object of page.items) await this.#item(resource, object, signal)
-        token = page.continue
-      } catch (error) {
-        // Large objects: the same page in smaller steps.
-        if (
-          !(error instanceof KubeError && error.code === 'KUBE_RESPONSE_TOO_LARGE') ||
-          limit === 1
-        )
-          throw error
-        limit = Math.max(limit >> 1, 1)
+    for (;;) {
+      heartbeat.beat()
+      const page = {
+        limit,
+        signal,
+        ...(namespace === undefined ? {} : { namespace }),
+        ...(token === undefined ? {} : { continue: token }),
       }
-    } while (token !== undefined)
+      try {
+        const { items, resourceVersion, continue: next } = await client.list(resource.ref, page)
+        cluster.checkVersion(seen, resourceVersion)
+        for (const object of items) await this.#item(resource, object, signal)
+        if (next === undefined) return
+        token = next
+      } catch (error) {
+        if (!isKubeError(error, 'KUBE_RESPONSE_TOO_LARGE')) throw error
+        // Large objects: the same page in smaller steps, and one that is too large alone does not travel.
+        if (limit > 1) limit >>= 1
+        else {
+          token = await client.passOver(resource.ref, page)
+          if (token === undefined) return
+        }
+      }
+    }
   }
 
   async #item(resource: WatchedResource, object: KubeObject, signal: AbortSignal): Promise<void> {
@@ -296,7 +302,9 @@ export class Snapshotter {
   }
 
   async #dispatch(resource: WatchedResource, object: KubeObject): Promise<void> {
-    const { observed, content } = observeWithContent(object)
+    const observation = travelling(object)
+    if (!observation) return
+    const { observed, content } = observation
     if (observed.owner !== '') return
     const { name, namespace } = object.metadata
     await this.#options.inRoom(() =>
@@ -308,5 +316,16 @@ export class Snapshotter {
         content,
       }),
     )
+  }
+}
+
+/** Undefined for an object that no other zone could read; the watch has said so. */
+function travelling(object: KubeObject): Observation | undefined {
+  try {
+    const observation = observeWithContent(object)
+    return countItems(observation.content) <= CONTENT_ITEMS_MAX ? observation : undefined
+  } catch (error) {
+    if (isWeirError(error, 'ENCODE_LIMIT')) return undefined
+    throw error
   }
 }
