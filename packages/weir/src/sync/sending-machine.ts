@@ -61,6 +61,8 @@ export class Sending implements Disposable {
   #outstanding = 0
   #takenAt: Instant
   #retryAt: Instant = NEVER
+  /** The last page found no memory: the next one is a single operation, which may fit where a window does not. */
+  #refused = false
 
   /** @param account Of the term `sync.send`; closed with this. */
   constructor(shared: Shared, owner: SendingOwner, peer: Peer, account: Account) {
@@ -230,6 +232,11 @@ export class Sending implements Disposable {
     return this.#retryAt === NEVER ? this.#shared.now : this.#retryAt
   }
 
+  /** Bytes that are sent at once now; one operation goes whatever its length. */
+  get #room(): number {
+    return this.#refused ? 1 : this.#shared.limits.sendWindowBytes - this.#outstanding
+  }
+
   #sendDone(): void {
     this.phase = 'done'
     this.#targets = this.#cursor = undefined
@@ -241,7 +248,7 @@ export class Sending implements Disposable {
 
   /** Reads the next range: of the initial sync with targets, of everything that the peer lacks without. */
   #readNext(targets: Uint32Array | undefined): void {
-    const { table, limits, tickets, fx } = this.#shared
+    const { table, tickets, fx } = this.#shared
     const next = targets ? this.#next! : this.#peer.has
     let row = targets && this.#cursor && !this.#cursor.removed ? this.#cursor : table.first
     for (; row; row = row.nextRow) {
@@ -259,7 +266,7 @@ export class Sending implements Disposable {
     const range = { author: row.author, logId: row.logId, from: next[row.index]!, until }
     const ticket = tickets.next()
     this.#reading = { ticket, row, range }
-    fx.read(ticket, range, limits.sendWindowBytes - this.#outstanding)
+    fx.read(ticket, range, this.#room)
   }
 
   #advance(row: LogRow, seq: number): void {
@@ -286,7 +293,7 @@ export class Sending implements Disposable {
   /** What fits into the window; undefined when an operation does not follow what the peer has. */
   #nextBatch(): LiveOperation[] | undefined {
     const { queue, has } = this.#peer
-    const room = this.#shared.limits.sendWindowBytes - this.#outstanding
+    const room = this.#room
     const batch: LiveOperation[] = []
     let bytes = 0
     let previous: LogRow | undefined
@@ -308,7 +315,8 @@ export class Sending implements Disposable {
     const { live } = this.#owner
     let bytes = FRAME_SHELL_BYTES
     for (const operation of operations) bytes += operationFrameBytes(operation, live)
-    if (this.#account.take(bytes) !== 'ok') {
+    this.#refused = this.#account.take(bytes) !== 'ok'
+    if (this.#refused) {
       this.#retryAt = this.#shared.after(RETRY_MS)
       this.#shared.arm(this.#retryAt)
       return false
