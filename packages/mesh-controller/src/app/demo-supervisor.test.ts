@@ -39,7 +39,12 @@ async function supervised(
     clock.advance(ms)
     await turn()
   }
-  await run({ zone, ending, supervisor, pass })
+  try {
+    await run({ zone, ending, supervisor, pass })
+  } finally {
+    // Else a failed test would wait for children that never end.
+    for (const end of zone.ends) end()
+  }
 }
 
 test('a child that crashed is started again, five times, and then the demo fails', () =>
