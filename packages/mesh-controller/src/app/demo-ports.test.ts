@@ -7,7 +7,9 @@ import { test } from 'node:test'
 import { takePorts } from './demo-ports.ts'
 
 /** Another process that takes as many from this block on, and says which; it lives until its standard input ends. */
-async function another(block: number): Promise<{ child: ChildProcess; ports: number[] }> {
+async function another(
+  block: number,
+): Promise<{ readonly child: ChildProcess; readonly ports: readonly number[] } & Disposable> {
   const program = `
     import { takePorts } from ${JSON.stringify(new URL('demo-ports.ts', import.meta.url).href)}
     console.log(JSON.stringify(await takePorts(3, { block: ${block} })))
@@ -19,7 +21,11 @@ async function another(block: number): Promise<{ child: ChildProcess; ports: num
     { stdio: ['pipe', 'pipe', 'inherit'], env },
   )
   const [text] = (await once(child.stdout, 'data')) as [Buffer]
-  return { child, ports: JSON.parse(`${text}`) as number[] }
+  return {
+    child,
+    ports: JSON.parse(`${text}`) as number[],
+    [Symbol.dispose]: () => void child.kill('SIGKILL'),
+  }
 }
 
 /** A block that nobody has: where such a search ends. */
@@ -39,13 +45,13 @@ test('two callers get different ports, although neither listens on one yet', asy
 })
 
 test('so do two processes, and what one had is free when it ends, by itself or killed with -9', async () => {
-  const first = await another(await freeBlock())
+  using first = await another(await freeBlock())
   const block = Math.floor((first.ports[0]! - 20_000) / 20)
   const other = await takePorts(3, { block })
-  assert.deepEqual(new Set([...first.ports, ...other]).size, 6)
+  assert.equal(new Set([...first.ports, ...other]).size, 6)
   first.child.stdin!.end()
   assert.deepEqual(await once(first.child, 'exit'), [0, null])
-  const second = await another(block)
+  using second = await another(block)
   assert.deepEqual(second.ports, first.ports)
   second.child.kill('SIGKILL')
   await once(second.child, 'exit')
