@@ -1,7 +1,8 @@
 /**
- * One line per change, in plain text: what was done in the zone of an object, and after how long the others had it.
+ * One line per change, in plain text: what was done in the zone of an object, and after how long the others had it. What
+ * is done to a replica by hand is told apart: its version stays that of its owner, and the controller undoes it.
  *
- * Memory: `demo.changes`, one entry per object that was changed lately.
+ * Memory: `demo.changes`, one entry per object that was changed lately, and per replica that was changed by hand.
  */
 import { type Account, BoundedMap } from 'weir-mesh/bounds'
 import type { SeenEvent, ZoneView } from './demo-view.ts'
@@ -25,13 +26,27 @@ export function follow(
     const owner = seen?.owner ?? zone
     const key = `${owner}/${name}`
     if (owner === zone) changedAt.set(key, now)
-    const from = changedAt.get(key)
     const what = event.projection ? ` size ${event.projection.size}, ${event.projection.color}` : ''
-    const after =
-      owner === zone
-        ? ''
-        : ` (from ${owner}${from === undefined ? '' : `, ${Math.round(now - from)} ms later`})`
+    const after = owner === zone ? '' : ` (${cause(zone, owner, key, event, now)})`
     print(`${new Date().toISOString().slice(11, 23)} ${zone} ${DONE[type]} ${name}${what}${after}`)
+  }
+  const cause = (zone: string, owner: string, key: string, event: SeenEvent, now: number) => {
+    const later = (from: number | undefined) =>
+      from === undefined ? '' : `, ${Math.round(now - from)} ms later`
+    const here = event.projection
+    const there = views.find((view) => view.zone === owner)?.get(event.name)
+    const mark = `${zone}/${key}`
+    const changed = changedAt.get(mark)
+    const same = here?.size === there?.size && here?.color === there?.color
+    if (same) changedAt.delete(mark)
+    if (changed !== undefined && same && here) return `put back${later(changed)}`
+    const byHand =
+      event.type === 'deleted'
+        ? there !== undefined
+        : event.type === 'modified' && here?.version === event.previous?.projection.version
+    if (!byHand) return `from ${owner}${later(changedAt.get(key))}`
+    changedAt.set(mark, now)
+    return `by hand; ${owner} owns it`
   }
   const listeners = views.map((view) => view.listen((event) => line(view.zone, event)))
   return {

@@ -14,7 +14,7 @@ import {
   Reflector,
   type ReflectorEvent,
 } from '../kube/index.ts'
-import { OWNER_ZONE_LABEL } from '../mesh/index.ts'
+import { OWNER_VERSION_ANNOTATION, OWNER_ZONE_LABEL } from '../mesh/index.ts'
 import { DEMO_LIMIT_BYTES, viewTerms } from './demo-memory.ts'
 import { NAMESPACE, WIDGETS, widget } from './demo-widgets.ts'
 
@@ -23,6 +23,8 @@ export interface Seen {
   readonly color: string
   /** The zone it was born in. */
   readonly owner: string
+  /** Which version of the owner's a replica is; empty in the zone of the owner. */
+  readonly version: string
 }
 
 export type SeenEvent = ReflectorEvent<Seen>
@@ -113,5 +115,6 @@ function project(object: KubeObject, zone: string): Seen {
     size: Number(spec.size),
     color: String(spec.color).slice(0, 16),
     owner: object.metadata.labels?.[OWNER_ZONE_LABEL]?.slice(0, 63) ?? zone,
+    version: object.metadata.annotations?.[OWNER_VERSION_ANNOTATION]?.slice(0, 32) ?? '',
   }
 }
