@@ -4,7 +4,7 @@ import { runSync } from './sync-scenario.ts'
 
 const SEEDS = 1_000
 
-test('log sync under 1 000 seeds of faults: nothing twice, nothing lost, accounts within the plan', (t) => {
+test('log sync under 1 000 seeds of faults: nothing twice, nothing lost, accounts within the plan, and time passes', (t) => {
   let delivered = 0
   let resyncs = 0
   let overflow = 0
@@ -36,11 +36,12 @@ test('the same seed gives the same digest, another one another', () => {
 
 test('each effect in turn fails once, and all still comes to an end', (t) => {
   let sweeps = 0
-  for (const [seed, nodes] of [
-    [1, 2],
-    [2, 3],
+  for (const [seed, nodes, bodies] of [
+    [1, 2, 'small'],
+    [2, 3, 'small'],
+    [3, 2, 'large'],
   ] as const) {
-    const calm = { calm: true, nodes, operations: 24 }
+    const calm = { calm: true, nodes, bodies, operations: 24 }
     const { effects } = runSync(seed, calm)
     assert.ok(effects > 100, `only ${effects} effects`)
     for (let failAt = 0; failAt < effects; failAt++) {
