@@ -18,7 +18,7 @@ import { filesBelow, ROOT } from './files.ts'
 const FILES_AT_ONCE = 2
 
 /** The time one file may take; a hanging test ends as a failure with its name. */
-const FILE_TIMEOUT_MS = 240_000
+const FILE_TIMEOUT_MS = 420_000
 
 /** Where tests lie, in the order in which they run: what checks the others comes first. */
 const FOLDERS = ['tools', 'packages', 'sim', 'tests', 'bench', 'examples', 'interop'] as const

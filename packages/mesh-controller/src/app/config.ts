@@ -86,7 +86,7 @@ export async function parseConfig(
   try {
     value = parse(text, { maxAliasCount: 16, uniqueKeys: true })
   } catch (error) {
-    const what = error instanceof Error ? error.message.split('\n', 1)[0] : ''
+    const what = error instanceof Error ? error.message.split('\n', 1)[0]!.replace(/:$/, '') : ''
     throw new WeirError('CONFIG_INVALID', `${path} is not YAML: ${what}`)
   }
   const { checkShape } = await import('./config-shape.ts')
@@ -126,8 +126,7 @@ function* crossCheck(given: Given): IterableIterator<string> {
     ['listen', given.listen],
     ['status.listen', given.status.listen],
   ] as const) {
-    if (!isAddress(address))
-      yield `${key}: '${address}' is not HOST:PORT, for example 127.0.0.1:9102`
+    if (!isAddress(address)) yield `${key}: '${address}' is not IP:PORT, for example 127.0.0.1:9102`
   }
   const zones = new Set([given.zone])
   const ids = new Set<string>()
@@ -138,7 +137,8 @@ function* crossCheck(given: Given): IterableIterator<string> {
     zones.add(peer.zone)
     ids.add(peer.id)
     for (const address of peer.addresses) {
-      if (!isAddress(address)) yield `peers.${at}.addresses: '${address}' is not HOST:PORT`
+      if (!isAddress(address))
+        yield `peers.${at}.addresses: '${address}' is not IP:PORT, for example 192.0.2.7:9102`
     }
   }
   const { inCluster, kubeconfig } = given.kubernetes

@@ -137,7 +137,7 @@ async function run(config: Config, log: Logger, exitWithStdin: boolean): Promise
 }
 
 function usage(what: string): number {
-  console.error(`weir-mesh-controller: ${what}\n\n${USAGE}`)
+  console.error(`weir-mesh-controller: USAGE: ${what}\n\n${USAGE}`)
   return EXIT_USAGE
 }
 

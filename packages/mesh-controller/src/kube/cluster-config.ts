@@ -41,9 +41,13 @@ export async function loadKubeconfig(path: string, context?: string): Promise<Cl
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    throw new WeirError('KUBECONFIG_UNREADABLE', `cannot read the kubeconfig ${path}`, {
-      cause: error,
-    })
+    throw new WeirError(
+      'KUBECONFIG_UNREADABLE',
+      `cannot read the kubeconfig ${path}; check kubernetes.kubeconfig and the permissions of the file`,
+      {
+        cause: error,
+      },
+    )
   }
   if (text.length > FILE_BYTES_MAX) {
     throw invalid(path, `it is larger than ${FILE_BYTES_MAX} bytes`)

@@ -206,5 +206,9 @@ function bindFailure(error: NodeJS.ErrnoException, { host, port }: HostPort): We
       },
     )
   }
-  return new WeirError('ADDRESS_INVALID', `${address} cannot be bound`, { cause: error })
+  return new WeirError(
+    'ADDRESS_INVALID',
+    `${address} cannot be bound; take an address of this machine and a port that this user may have`,
+    { cause: error },
+  )
 }
