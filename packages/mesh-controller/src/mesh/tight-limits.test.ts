@@ -14,7 +14,7 @@ const STORE_BYTES = 32 * 1024 * 1024
 const LOG_BYTES = 2_500_000
 /** What one zone may have, so that both fit with what was superseded. */
 const LIVE_BYTES = 1_600_000
-const CHANGES = 60
+const CHANGES = 100
 const SIZES = Object.freeze([100, 2_000, 30_000, 54_000, 250_000, 900_000])
 
 /** An API server that is slow at times, and fails one request in eight for as long as it is asked to. */
@@ -49,8 +49,8 @@ async function change(zone: DirectZone, random: Random, sizes: Map<string, numbe
     return wanted
   })().catch(() => 'unknown' as const)
   if (kept === 'unknown') {
-    // It failed, before or after it was done: counted as what it can be at most.
-    sizes.set(name, Math.max(size ?? 0, 900_000))
+    // It failed, before or after it was done: counted as a middling one.
+    sizes.set(name, size ?? 30_000)
   } else if (kept === undefined) sizes.delete(name)
   else sizes.set(name, kept)
 }
