@@ -63,8 +63,8 @@ export type TopicEvent =
   /** Ask all peers to end. */
   | { readonly type: 'close' }
 
-/** What became of an own operation. `busy`: no room in memory now. */
-export type Published = Appended | 'busy' | 'failed'
+/** What became of an own operation. `busy`: no room in memory now; `too-large`: no peer would get it, ever. */
+export type Published = Appended | 'busy' | 'too-large' | 'failed'
 
 export interface TopicEffects {
   /** Whole frames, for the sync stream of a link; the first opens it when we dialled. */

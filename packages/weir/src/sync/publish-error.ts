@@ -12,6 +12,11 @@ export function publishError(result: Exclude<Published, 'kept' | 'duplicate'>): 
       return new WeirError('SYNC_BUSY', 'too much is on its way to the store; wait and try again', {
         retryable: true,
       })
+    case 'too-large':
+      return new WeirError(
+        'OPERATION_TOO_LARGE',
+        'the operation does not fit into a frame of sync (frameBytesMax); split it',
+      )
     case 'failed':
       return new WeirError('STORE_FAILED', 'the store did not keep the operation; try again', {
         retryable: true,

@@ -163,7 +163,8 @@ export class TopicSync implements AsyncDisposable {
   /**
    * Keeps an own operation in the store and sends it to all peers. It must be the next of its log.
    *
-   * @throws {WeirError} `STORE_FULL`, `STORE_FAILED` or `SYNC_BUSY` (all retryable), `LOG_FORKED`, `LOG_GAP`, `CLOSED`.
+   * @throws {WeirError} `STORE_FULL`, `STORE_FAILED` or `SYNC_BUSY` (all retryable), `OPERATION_TOO_LARGE`,
+   *   `LOG_FORKED`, `LOG_GAP`, `CLOSED`.
    */
   async publish(operation: StoredOperation): Promise<void> {
     this.#checkOpen()
