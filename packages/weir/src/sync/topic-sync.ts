@@ -10,6 +10,7 @@
  *
  * Memory: the terms of `syncTerms` for one topic, all charged inside the machine but for one entry per open topic.
  */
+import { setImmediate } from 'node:timers/promises'
 import { type Account, BoundedMap, type Ledger } from '../bounds/index.ts'
 import { type NodeId, shortId, type TopicId } from '../core/index.ts'
 import type { Ticket } from '../machine/index.ts'
@@ -77,7 +78,10 @@ export interface TopicSyncOptions {
   onReport?(report: SyncReport): void
 }
 
-/** After this many operations the machine is told that there is room again. */
+/**
+ * After this many operations the machine is told that there is room again, and others have a turn of the event loop: over
+ * a store in memory a consumer that waits for nothing would work off any backlog before anybody else runs.
+ */
 const TAKEN_EVERY = 32
 
 export class TopicSync implements AsyncDisposable {
@@ -347,6 +351,7 @@ export class TopicSync implements AsyncDisposable {
   async #consume(signal: AbortSignal): Promise<void> {
     const { onOperation } = this.#options
     let taken = 0
+    let sinceTurn = 0
     signal.addEventListener('abort', () => this.#consumerWake?.(), { once: true })
     while (!signal.aborted) {
       const operation = this.#machine.shift()
@@ -373,6 +378,10 @@ export class TopicSync implements AsyncDisposable {
       if (++taken >= TAKEN_EVERY) {
         taken = 0
         this.#deliver({ type: 'taken' })
+      }
+      if (++sinceTurn >= TAKEN_EVERY) {
+        sinceTurn = 0
+        await setImmediate()
       }
     }
   }
