@@ -88,6 +88,10 @@ export interface TopicEffects {
 
 /** What happened, for logs, status and tests. */
 export type SyncReport =
+  /** The store does not answer: the consumer gets nothing from it, or no session begins. It is asked again and again. */
+  | { readonly type: 'store-failed'; readonly message: string }
+  /** It answers again. */
+  | { readonly type: 'store-works' }
   | { readonly type: 'session'; readonly peer: NodeId; readonly outbound: boolean }
   /** All that the peer had when the session began is kept. */
   | { readonly type: 'synced'; readonly peer: NodeId; readonly operations: number }

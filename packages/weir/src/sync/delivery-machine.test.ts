@@ -123,3 +123,24 @@ test('a store that fails is asked again after a while, whether or not something 
     assert.equal(row.next, 2)
     machine[Symbol.dispose]()
   }))
+
+test('a store that fails for good is asked with a growing delay of some seconds at most', () =>
+  withLedger([TERM], (ledger) => {
+    const { state, row, machine, page, fail } = behind(ledger.require(TERM))
+    const delays: number[] = []
+    for (let failures = 0; failures < 10; failures++) {
+      machine.step()
+      fail()
+      delays.push(machine.wakeAt - state.now)
+      state.now = machine.wakeAt
+    }
+    assert.deepEqual(delays, [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000])
+    machine.step()
+    page()
+    assert.equal(row.next, 2)
+    machine.shift()
+    machine.step()
+    fail()
+    assert.equal(machine.wakeAt - state.now, 50, 'it has answered meanwhile')
+    machine[Symbol.dispose]()
+  }))

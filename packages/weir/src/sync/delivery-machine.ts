@@ -17,6 +17,8 @@ import { operationBytes } from './memory.ts'
 import type { Shared } from './shared.ts'
 
 const RETRY_MS = 50
+/** A store that fails again and again is asked again with a delay that doubles up to this. */
+const RETRY_MOST_MS = 5_000
 
 export class DeliveryMachine implements Disposable {
   readonly #shared: Shared
@@ -29,6 +31,8 @@ export class DeliveryMachine implements Disposable {
    * Reading at once would go on for ever, and nobody else would get a turn.
    */
   #againAt: Instant | undefined
+  /** Reads in a row that the store did not answer. */
+  #failures = 0
   /** Where the search for the next log to read goes on, so that no log is served first for ever. */
   #cursor: LogRow | undefined
 
@@ -102,7 +106,11 @@ export class DeliveryMachine implements Disposable {
     if (reading?.ticket !== ticket) return false
     this.#reading = undefined
     const { row, range } = reading
-    if (!page) this.#againAt = this.#shared.after(RETRY_MS)
+    if (page) this.#failures = 0
+    else {
+      const delayMs = RETRY_MS * 2 ** Math.min(this.#failures++, 10)
+      this.#againAt = this.#shared.after(Math.min(delayMs, RETRY_MOST_MS))
+    }
     if (!page || row.removed || !row.behind) return true
     let full = false
     for (const operation of page.operations) {

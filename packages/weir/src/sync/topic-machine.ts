@@ -84,6 +84,8 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
   #resyncAt: Instant = NEVER
   #resyncedAt: Instant | undefined
   #reloadAt: Instant = NEVER
+  /** The last question to the store that nobody's session ends for was not answered. */
+  #storeFails = false
 
   constructor(options: TopicMachineOptions) {
     const { ledger, limits, terms, random } = options
@@ -258,7 +260,7 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
         if (this.#ingest.appended(event.ticket, event.answers)) this.#roster.pump()
         return
       case 'page':
-        if (this.#delivery.page(event.ticket, event.page)) return
+        if (this.#delivery.page(event.ticket, event.page)) return this.#storeAnswered()
         for (const session of this.#roster.sessions()) {
           if (session.page(event.ticket, event.page)) return
         }
@@ -334,6 +336,7 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
       return
     }
     this.#loading = undefined
+    this.#storeAnswered()
     for (const log of logs) {
       const row = table.row(log.author, log.logId, false)
       if (!row) {
@@ -390,11 +393,23 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
       this.#loading = undefined
       this.#reloadAt = this.#shared.after(this.#shared.limits.retryMostMs / 30)
       this.#shared.arm(this.#reloadAt)
+      this.#storeFailed(message)
       return
     }
-    if (this.#delivery.page(ticket, undefined)) return
+    if (this.#delivery.page(ticket, undefined)) return this.#storeFailed(message)
     if (this.#ingest.verified(ticket, undefined) || this.#ingest.appended(ticket, undefined)) return
     for (const session of this.#roster.sessions()) if (session.storeFailed(ticket, message)) return
+  }
+
+  /** Told once, and not each time. */
+  #storeFailed(message: string): void {
+    if (!this.#storeFails) this.#shared.fx.report({ type: 'store-failed', message })
+    this.#storeFails = true
+  }
+
+  #storeAnswered(): void {
+    if (this.#storeFails) this.#shared.fx.report({ type: 'store-works' })
+    this.#storeFails = false
   }
 
   #outcome(): IngestOutcome {

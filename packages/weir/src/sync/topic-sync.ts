@@ -12,7 +12,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import { type Account, BoundedMap, type Ledger } from '../bounds/index.ts'
-import { type NodeId, shortId, type TopicId } from '../core/index.ts'
+import type { NodeId, TopicId } from '../core/index.ts'
 import type { Ticket } from '../machine/index.ts'
 import {
   describeError,
@@ -37,6 +37,7 @@ import type { SyncLimits } from './limits.ts'
 import type { SyncTerms } from './memory.ts'
 import type { LogPolicy } from './policy.ts'
 import { publishError } from './publish-error.ts'
+import { logReport } from './report-log.ts'
 import type { PeerState } from './roster.ts'
 import { type LinkHost, SyncLink } from './sync-link.ts'
 import { type Backlog, TopicMachine } from './topic-machine.ts'
@@ -463,9 +464,7 @@ export class TopicSync implements AsyncDisposable {
   /** Told one turn later: whoever hears it may call back into the topic. */
   #report(report: SyncReport): void {
     const { onReport } = this.#options
-    if (report.type === 'fork' || report.type === 'key-shared') {
-      this.#scope.log.error('two histories of one log', { ...described(report) })
-    }
+    logReport(this.#scope.log, report)
     if (!onReport) return
     queueMicrotask(() => {
       try {
@@ -487,10 +486,3 @@ async function measure(store: LogStore, ranges: readonly LogRange[]) {
   }
   return { operations, bytes }
 }
-
-const described = (report: SyncReport & { readonly type: 'fork' | 'key-shared' }) => ({
-  kind: report.type,
-  log: shortId(report.logId),
-  seq: report.seq,
-  from: report.peer ? shortId(report.peer) : 'here',
-})
