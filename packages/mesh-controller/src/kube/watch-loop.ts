@@ -11,7 +11,10 @@ import {
   abortable,
   Backoff,
   describeError,
+  type Instant,
+  instant,
   isCloseError,
+  msBetween,
   type Scope,
   WeirError,
 } from 'weir-mesh/runtime'
@@ -66,6 +69,8 @@ export interface WatchLoopOptions {
 
 const HEADER_DEADLINE_MS = 30_000
 const PAGE_SILENCE_MS = 30_000
+/** A bookmark that comes sooner after the opening says nothing about whether the next watch will bring more. */
+const SOON_MS = 1_000
 
 export class WatchLoop {
   readonly #options: WatchLoopOptions
@@ -79,7 +84,13 @@ export class WatchLoop {
   #justListed = false
   #lists = 0
   #watches = 0
+  /** This attempt brought something new. */
   #progress = false
+  /** This watch brought nothing new, but it lasted. */
+  #lasted = false
+  #openedAt: Instant = instant(0)
+  /** The first object of the page that is being read. */
+  #pageFirst = ''
   /** A watch that followed its own list brought nothing but the wish for another list. */
   #vain = false
 
@@ -119,11 +130,12 @@ export class WatchLoop {
     const { scope, pulse } = this.#options
     while (!signal.aborted) {
       this.#progress = false
+      this.#lasted = false
       try {
         pulse.working()
         if (this.#resourceVersion === '') await this.#list(signal)
         else await this.#watch(signal)
-        if (this.#progress) this.#succeeded()
+        if (this.#progress || this.#lasted) this.#succeeded()
         else await this.#wait(undefined)
       } catch (error) {
         if (signal.aborted && isCloseError(error)) throw error
@@ -133,6 +145,7 @@ export class WatchLoop {
         const waits = !(relist && this.#progress)
         if (this.#progress) this.#backoff.reset()
         else if (relist) this.#vain = true
+        else if (this.#lasted) this.#backoff.reset()
         this.#failed(error, code)
         if (relist && this.#resourceVersion !== '') {
           this.#reached = this.#resourceVersion
@@ -153,7 +166,9 @@ export class WatchLoop {
     await settle(sink.listBegins(), signal)
     let token = ''
     let version = ''
+    let first = ''
     do {
+      const before = { token, first }
       const query = queryOf({ limit: pageLimit, continue: token })
       const page = await this.#page(pathOf(resource, namespace) + query, signal)
       const metadata = isJsonObject(page['metadata']) ? page['metadata'] : {}
@@ -164,6 +179,9 @@ export class WatchLoop {
         throw new KubeError('KUBE_RESPONSE_INVALID', 'a list has no resourceVersion')
       }
       version = listed
+      first = this.#pageFirst
+      const again = token === before.token || (first !== '' && first === before.first)
+      if (token !== '' && again) throw circular()
     } while (token !== '')
     this.#checkOrder(version)
     await settle(sink.listEnds(version), signal)
@@ -184,6 +202,7 @@ export class WatchLoop {
 
   async #page(path: string, signal: AbortSignal): Promise<JsonObject> {
     const { account } = this.#options
+    this.#pageFirst = ''
     const answer = await this.#open(path, signal)
     using splitter = new ListSplitter(account)
     await this.#read(
@@ -203,6 +222,8 @@ export class WatchLoop {
     const object = parseObject(piece.toString('utf8'))
     // The items of a list of a built-in kind come without their kind.
     if (object.kind === undefined) object.kind = resource.kind
+    const { namespace = '', name } = object.metadata
+    this.#pageFirst ||= `${namespace}/${name}`
     return sink.listed(object, piece.length)
   }
 
@@ -220,6 +241,7 @@ export class WatchLoop {
       timeoutSeconds: watchSeconds.min + client.random.below(spread + 1),
     })
     const answer = await this.#open(pathOf(resource, namespace) + query, signal)
+    this.#openedAt = client.scope.clock.now()
     pulse.opened()
     pulse.waiting()
     using splitter = new LineSplitter(account)
@@ -242,9 +264,8 @@ export class WatchLoop {
 
   /** Without a promise where the handler needs none: there may be a hundred thousand lines a second. */
   #event(piece: Piece): Promise<void> | void {
-    const { sink, pulse } = this.#options
+    const { sink } = this.#options
     if (!Buffer.isBuffer(piece)) {
-      this.#moved()
       return after(sink.large(piece, false), () => this.#came(piece.resourceVersion))
     }
     const event = parseJson(piece.toString('utf8'))
@@ -256,28 +277,36 @@ export class WatchLoop {
       })
     }
     if (type === 'ERROR') throw errorOfStatus('watch', 0, object)
-    this.#moved()
     const version = isJsonObject(object['metadata'])
       ? object['metadata']['resourceVersion']
       : undefined
-    if (type === 'BOOKMARK') pulse.bookmark()
-    else if (type === 'ADDED' || type === 'MODIFIED' || type === 'DELETED') {
+    if (type === 'BOOKMARK') return this.#marked(version)
+    if (type === 'ADDED' || type === 'MODIFIED' || type === 'DELETED') {
       const taken = sink.watched(type, checkObject(object), piece.length)
       return after(taken, () => this.#came(version))
     }
     this.#came(version)
   }
 
-  /** The watch brought something; an error in place of an event is nothing. */
-  #moved(): void {
-    this.#progress = true
-    this.#vain = false
+  /**
+   * A bookmark is a sign of life and nothing new, also with another version. As progress it would let a server that
+   * ends each watch after one, or says 410 then, be asked again without a pause.
+   */
+  #marked(version: unknown): void {
+    const { client, pulse } = this.#options
+    pulse.bookmark()
     this.#well()
+    if (msBetween(this.#openedAt, client.scope.clock.now()) >= SOON_MS) this.#lasted = true
+    if (isVersion(version)) this.#resourceVersion = version
   }
 
-  /** Only when it was taken: an event that was not is asked for again. */
+  /** Only when it was taken: an event that was not is asked for again, and must not count as progress. */
   #came(version: unknown): void {
-    if (typeof version === 'string' && version !== '') this.#resourceVersion = version
+    this.#well()
+    if (!isVersion(version) || version === this.#resourceVersion) return
+    this.#resourceVersion = version
+    this.#progress = true
+    this.#vain = false
   }
 
   async #open(path: string, signal: AbortSignal): Promise<StreamedBody> {
@@ -313,6 +342,7 @@ export class WatchLoop {
   }
 
   #succeeded(): void {
+    if (this.#lasted) this.#vain = false
     if (!this.#vain) this.#backoff.reset()
     this.#well()
   }
@@ -353,6 +383,17 @@ export function rewound(reached: string, version: string): KubeError {
     'KUBE_REWOUND',
     `the cluster went back from resourceVersion ${reached} to ${version}, as one that was restored from a copy: nothing more is taken from it. A restart of this program makes it count, and deletes in the other zones what is missing in it: first bring back from them what has to stay`,
   )
+}
+
+/** The error for a list that begins again and would never end, as behind a proxy that drops the query. */
+function circular(): KubeError {
+  return new KubeError('KUBE_RESPONSE_INVALID', 'a page of a list leads back to itself', {
+    retryable: true,
+  })
+}
+
+function isVersion(version: unknown): version is string {
+  return typeof version === 'string' && version !== ''
 }
 
 function parseObject(text: string): KubeObject {
