@@ -178,3 +178,35 @@ test('a connection that the server ends before TLS is ready fails the request, a
     server.close()
   }
 })
+
+test('a call that is aborted in the turn in which a busy answer came does not begin to wait', async () => {
+  const controller = new AbortController()
+  await withRawServer(
+    (_request, socket) =>
+      socket.write('HTTP/1.1 429 Busy\r\nretry-after: 20\r\ncontent-length: 2\r\n\r\n{}'),
+    ({ url }) =>
+      withTransport(
+        { server: url },
+        async ({ transport, account }) => {
+          let failed = ''
+          const call = { method: 'GET', path: '/x', signal: controller.signal } as const
+          transport.send(call, account).catch((error) => {
+            failed = error.code
+          })
+          await until('it has ended', () => failed !== '', 3_000)
+          assert.equal(failed, 'CLOSED')
+        },
+        {
+          clock: new ManualClock(),
+          // Drawn between the answer and the wait.
+          random: {
+            bytes: (length) => new Uint8Array(length),
+            below: () => {
+              controller.abort()
+              return 0
+            },
+          },
+        },
+      ),
+  )
+})

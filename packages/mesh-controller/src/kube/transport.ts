@@ -183,6 +183,8 @@ class Running implements Disposable {
   }
 
   async sleep(ms: number): Promise<void> {
+    // What ended the call just before has found nobody to wake.
+    this.check()
     const { clock, signal } = this.#scope
     await new Promise<void>((resolve) => {
       const timer = clock.start(ms, resolve)
