@@ -75,8 +75,9 @@ export class QuicReceiveStream implements RecvStream {
     read.resolve(bytes)
   }
 
-  /** @internal The connection is over. */
+  /** @internal The connection is over. An end or a reset may have come with the same datagram. */
   end(error: Error): void {
+    this.advance()
     const receive = this.#stream.receive!
     if (!this.#error && !receive.finished && receive.resetCode < 0) this.#fail(error)
   }

@@ -112,3 +112,31 @@ test('N+1: one gap more than 64 is not taken and costs nothing', () =>
     assert.equal(receive.read(10)?.length, 2)
     assert.equal(data(receive, 1 + 2 * 65, 1), undefined)
   }))
+
+test('what is thrown away with the connection is not read', () =>
+  part((receive) => {
+    data(receive, 0, 100, true)
+    receive.read(50)
+    receive.free()
+    assert.equal(receive.finished, false)
+  }))
+
+test('a stream that had no window when it began, and has ended, gets none any more', () =>
+  withLedger([credits, gapsTerm], (ledger) => {
+    using account = ledger.require(credits)
+    using gaps = ledger.require(gapsTerm)
+    const credit = new ReceiveCredit(account, 2 * FIRST)
+    const others = credits.payloadBytesMax - account.bytes
+    account.require(others)
+    const receive = new ReceivePart(credit, gaps, FIRST, MOST)
+    assert.ok(receive.ungranted)
+    data(receive, 0, 100, true)
+    while (receive.read(100)) {}
+    assert.ok(receive.done)
+    account.give(others)
+    const { window } = credit
+    receive.grant()
+    receive.abandon()
+    assert.equal(credit.window, window, 'a window that nobody gives back')
+    credit.close()
+  }))

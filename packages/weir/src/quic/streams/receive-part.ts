@@ -43,12 +43,16 @@ export class ReceivePart {
     this.grant()
   }
 
-  /** Brings the first window into that of the connection. @returns whether it is there now. */
+  /** Brings the first window into that of the connection. @returns whether it waited for that and waits no more. */
   grant(): boolean {
     if (!this.ungranted) return false
-    this.ungranted = !this.#credit.grow(this.#window)
-    if (!this.ungranted) this.#granted = this.#window
-    return !this.ungranted
+    // One that has ended needs no window, and would never give it back.
+    if (!this.#ended) {
+      if (!this.#credit.grow(this.#window)) return false
+      this.#granted = this.#window
+    }
+    this.ungranted = false
+    return true
   }
 
   /** The stream is forgotten: its window leaves that of the connection. */
@@ -66,8 +70,9 @@ export class ReceivePart {
     return this.#ended
   }
 
+  /** All up to the end was read. Stays as it is when the connection ends: what is thrown away then was not read. */
   get finished(): boolean {
-    return this.#finalSize >= 0 && this.#bytes.read === this.#finalSize
+    return this.#ended && !this.stopped && this.resetCode < 0
   }
 
   get stopped(): boolean {
@@ -110,7 +115,7 @@ export class ReceivePart {
     if (fin) {
       this.#finalSize = end
       this.creditDue = false
-      if (this.stopped || this.finished) this.#end()
+      if (this.stopped || this.#allRead) this.#end()
     }
     return undefined
   }
@@ -141,7 +146,7 @@ export class ReceivePart {
     if (!bytes) return undefined
     this.#credit.consume(bytes.length)
     if (this.#finalSize < 0) this.#consumed(bytes.length)
-    else if (this.finished) this.#end()
+    else if (this.#allRead) this.#end()
     return bytes
   }
 
@@ -195,6 +200,10 @@ export class ReceivePart {
     }
     const left = this.#advertised - this.#bytes.read
     if (left * 2 <= this.#window) this.creditDue = true
+  }
+
+  get #allRead(): boolean {
+    return this.#finalSize >= 0 && this.#bytes.read === this.#finalSize
   }
 
   #discard(more: number): void {
