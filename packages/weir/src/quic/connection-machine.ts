@@ -30,6 +30,8 @@ const HUNGRY_RETRY_US = 25_000
 const LINGER_PROBES = 3
 /** A peer that gives up early is kept alive early enough, whatever the option says. */
 const KEEP_ALIVES_PER_IDLE = 3
+/** Who gives up earlier than a few of these is not kept: its word alone must not make us send without a pause. */
+const KEEP_ALIVE_LEAST_US = 100_000
 
 export class ConnectionMachine implements Disposable {
   readonly #state: ConnectionState
@@ -371,7 +373,8 @@ export class ConnectionMachine implements Disposable {
     const { up, heardAt, application, options, idleUs } = this.#state
     const { keepAliveMs } = options.limits
     if (!up || application.probes > 0 || keepAliveMs === 0) return NEVER
-    const afterUs = Math.min(keepAliveMs * 1000, idleUs / KEEP_ALIVES_PER_IDLE)
+    const least = Math.max(idleUs / KEEP_ALIVES_PER_IDLE, KEEP_ALIVE_LEAST_US)
+    const afterUs = Math.min(keepAliveMs * 1000, least)
     return Math.max(heardAt, application.lastElicitingAt) + afterUs
   }
 

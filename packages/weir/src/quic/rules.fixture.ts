@@ -16,10 +16,13 @@ export const SECOND = 1_000_000
 export const made = (options: Partial<WorldOptions> = {}) =>
   new World({ seed: 1, faults: CLEAN, security: toySecurity(), streams: 0, ...options })
 
-export function connected(options: Partial<WorldOptions> = {}): World {
+export function connected({
+  passUs = 200_000,
+  ...options
+}: Partial<WorldOptions> & { readonly passUs?: number } = {}): World {
   const world = made(options)
   world.run(() => world.a.up && world.b.up)
-  pass(world, 200_000)
+  pass(world, passUs)
   return world
 }
 

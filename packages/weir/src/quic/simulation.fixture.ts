@@ -31,6 +31,8 @@ const HOMES = [
   { host: '10.0.0.2', port: 2 },
 ] as const
 export const BUFFER_BYTES = 16_384
+/** So many steps in which no time passes are a loop; a burst takes a few. */
+const STEPS_MAX = 500
 
 const KEYS = [1, 2].map((fill) => KeyPair.fromSeed(new Uint8Array(32).fill(fill)))
 
@@ -106,10 +108,13 @@ export class World {
   run(until: () => boolean, deadlineUs = 300_000_000): void {
     const { a, b, network } = this
     const deadline = this.now + deadlineUs
+    let steps = 0
     while (!until()) {
       const eventAt = this.#events[0]?.at ?? Number.POSITIVE_INFINITY
       const next = Math.min(network.nextAt, a.wakeAt, b.wakeAt, eventAt)
       if (next > deadline) assert.fail(`stuck at ${this.now}: ${this.describe()}`)
+      steps = next > this.now ? 0 : steps + 1
+      if (steps > STEPS_MAX) assert.fail(`goes round at ${this.now}: ${this.describe()}`)
       this.now = Math.max(this.now, next)
       while (this.#events[0] && this.#events[0].at <= this.now) this.#events.shift()!.run()
       for (let flight = network.take(this.now); flight; flight = network.take(this.now)) {

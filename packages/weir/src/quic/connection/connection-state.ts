@@ -7,8 +7,9 @@
 import { copyBytes, equalBytes } from '../../codec/index.ts'
 import type { NodeId } from '../../core/index.ts'
 import type { Level, LevelSecrets, TlsEffects, TlsMachine } from '../contract.ts'
+import { ACK_BYTES_MIN } from '../frames/write-frames.ts'
 import { ErrorCode, type Violation } from '../packet/errors.ts'
-import { DATAGRAM_BYTES_MIN } from '../packet/header.ts'
+import { CID_BYTES_MAX, DATAGRAM_BYTES_MIN, TAG_BYTES } from '../packet/header.ts'
 import {
   decodeParameters,
   defaultParameters,
@@ -42,8 +43,11 @@ const ALERT_NO_PROTOCOL = 120
  */
 const MESSAGE_BYTES_FIRST = 2_048
 const TICKET_BYTES_FIRST = 512
-/** The least datagram that is good for something: one with a challenge. */
-export const LATE_BYTES_MIN = 48
+/**
+ * The least datagram that is good for something: the longest head, an acknowledgement, and the tag. With less, one would
+ * be due for which there is no room, again and again without a pause.
+ */
+export const LATE_BYTES_MIN = 1 + CID_BYTES_MAX + 4 + ACK_BYTES_MIN + TAG_BYTES
 /** What any Ethernet carries. */
 const RECEIVED_BYTES_MAX = 1_500
 

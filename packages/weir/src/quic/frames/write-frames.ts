@@ -52,6 +52,9 @@ export function writeNumbers(
   return at
 }
 
+/** Room without which no ACK frame is written: its first range with the longest integers. */
+export const ACK_BYTES_MIN = 1 + 8 + 8 + 2 + 8
+
 /**
  * Writes an ACK frame with the newest ranges that fit before `end`, none below `floor`.
  *
@@ -66,7 +69,7 @@ export function writeAck(
   floor: number,
 ): number {
   const last = received.count - 1
-  if (last < 0 || end - at < 1 + 8 + 8 + 2 + 8) return at
+  if (last < 0 || end - at < ACK_BYTES_MIN) return at
   const largest = received.end(last) - 1
   const start = at
   bytes[at++] = FrameType.ack
