@@ -41,6 +41,11 @@ export interface ReflectorOptions<P> {
   bytesOf?(projection: P): number
   /** A returned promise holds the stream back. An error is logged and counted, and the event counts as delivered. */
   onEvent(event: ReflectorEvent<P>): Promise<void> | void
+  /**
+   * What is remembered of an object above `objectBytesMax` that was never read. Default: nothing, so that its deletion is
+   * not told.
+   */
+  projectLarge?(large: LargeObject): P
   /** An object above `objectBytesMax`; what was remembered of it stays. */
   onLarge?(large: LargeObject, resource: ResourceRef): Promise<void> | void
   /** Every namespace was listed for the first time. */
@@ -327,7 +332,7 @@ export class Reflector<P> implements AsyncDisposable {
       const namespace = large.namespace ?? ''
       // It exists: a relist must not take it for deleted, and a watch may have said that it is.
       if (!listing && large.type === 'DELETED') await this.#goneUnread(namespace, large.name, large)
-      else this.#cache.touch(namespace, large.name, round)
+      else this.#remember(large, round)
     }
     client.log.warn('an object is too large to be read', {
       resource: resource.plural,
@@ -337,6 +342,20 @@ export class Reflector<P> implements AsyncDisposable {
     })
     if (large.type === 'DELETED') return
     await this.#guard(() => onLarge?.(large, resource))
+  }
+
+  #remember(large: LargeObject, round: number): void {
+    const { name = '', namespace = '', uid = '', resourceVersion = '' } = large
+    const { projectLarge } = this.#options
+    if (this.#cache.get(namespace, name) || !projectLarge) {
+      return this.#cache.touch(namespace, name, round)
+    }
+    const admission = this.#cache.set(
+      { name, namespace, uid, resourceVersion },
+      projectLarge(large),
+      round,
+    )
+    if (admission !== 'ok') this.#refused(namespace, name)
   }
 
   #goneUnread(namespace: string, name: string, large: LargeObject): Promise<void> | void {

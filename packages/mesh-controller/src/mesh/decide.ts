@@ -2,7 +2,7 @@
  * The default strategy: the zone where an object was born owns it, only the owner's changes travel, and a replica that
  * was edited by hand is put back. One pure function from what is known to what has to be written.
  */
-import type { Desired, Row } from './row.ts'
+import { type Desired, HELD, type Observed, type Row } from './row.ts'
 import type { Zone } from './zone.ts'
 
 export type Action =
@@ -17,11 +17,17 @@ const NONE: Action = Object.freeze({ type: 'none' })
  * @param zoneNamed finds a bound zone by its name.
  */
 export function decide(row: Row, zoneNamed: (name: string) => Zone | undefined): Action {
-  const { observed, desired } = row
+  const { observed } = row
   if (row.local) return NONE // An object born here is never overwritten, whatever others say.
-  if (desired) {
+  for (let desired = row.desired; desired; desired = desired.next) {
+    if (desired.hash === HELD) {
+      const itsReplica = observed?.owner === desired.zone.name && observed.uid !== row.goneUid
+      if (itsReplica) return NONE
+      continue
+    }
     if (!observed) return { type: 'create', desired }
-    return isAsDesired(row) ? NONE : { type: 'update', desired, uid: observed.uid }
+    if (isAsDesired(row, observed, desired)) return NONE
+    return { type: 'update', desired, uid: observed.uid }
   }
   if (!observed) return NONE
   const zone = zoneNamed(observed.owner)
@@ -32,9 +38,7 @@ export function decide(row: Row, zoneNamed: (name: string) => Zone | undefined):
   return { type: 'delete', uid: observed.uid, version: observed.version }
 }
 
-function isAsDesired(row: Row): boolean {
-  const observed = row.observed!
-  const desired = row.desired!
+function isAsDesired(row: Row, observed: Observed, desired: Desired): boolean {
   if (observed.owner !== desired.zone.name) return false
   if (desired.zone.cluster !== '' && observed.cluster !== desired.zone.cluster) return false
   if (observed.hash === desired.hash) return true

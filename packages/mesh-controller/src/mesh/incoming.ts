@@ -8,8 +8,8 @@ import { type Account, type Admission, BoundedMap } from 'weir-mesh/bounds'
 import { idKey, type LogId, type NodeId, type TopicId, zoneLogId } from 'weir-mesh/core'
 import { isWeirError } from 'weir-mesh/runtime'
 import { contentHash } from './content.ts'
-import { type Body, decodeBody, type Item } from './protocol.ts'
-import type { Row } from './row.ts'
+import { type Body, decodeBody, type HeldItem, type Item } from './protocol.ts'
+import { HELD, type Row } from './row.ts'
 import type { RowTable } from './row-table.ts'
 import { Zone } from './zone.ts'
 
@@ -164,7 +164,13 @@ export class Incoming implements Disposable {
     }
   }
 
-  #set(zone: Zone, seq: number, part: number, item: Item, effects: IncomingEffects): void {
+  #set(
+    zone: Zone,
+    seq: number,
+    part: number,
+    item: Item | HeldItem,
+    effects: IncomingEffects,
+  ): void {
     const row = this.#rows.findOrAdd(item)
     if (!row || !this.#rows.makeDesired(row, zone)) {
       // Counted as not received, so that a snapshot which did not fit is not taken for complete.
@@ -174,14 +180,13 @@ export class Incoming implements Disposable {
     }
     const before = row.desiredOf(zone)
     if (!before) zone.objects++
-    const hash = contentHash(item.content)
     row.setDesired({
       zone,
       logKey: zone.logKey,
       seq,
       part,
-      version: item.version,
-      hash,
+      version: item.content ? item.version : '',
+      hash: item.content ? contentHash(item.content) : HELD,
       next: undefined,
     })
     effects.touched(row)

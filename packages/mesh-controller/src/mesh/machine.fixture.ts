@@ -71,11 +71,14 @@ export function setUp(objectsMax = 64) {
   }
   let seq = 0
   const handle = (event: ReplicationEvent) => machine.handle(event, instant(0), effects)
-  const operation = (body: Uint8Array, fields: { incarnation?: number; author?: NodeId } = {}) =>
+  const operation = (
+    body: Uint8Array,
+    fields: { incarnation?: number; author?: NodeId; zone?: string } = {},
+  ) =>
     handle({
       type: 'operation',
       author: fields.author ?? other,
-      logId: zoneLogId(topic, 'zone-b', fields.incarnation ?? 1),
+      logId: zoneLogId(topic, fields.zone ?? 'zone-b', fields.incarnation ?? 1),
       seq: seq++,
       body,
     })

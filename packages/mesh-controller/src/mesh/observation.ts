@@ -4,6 +4,8 @@ import { contentHash, contentOf, encodeContent } from './content.ts'
 import { OWNER_CLUSTER_ANNOTATION, OWNER_ZONE_LABEL } from './markers.ts'
 import type { Observed } from './row.ts'
 
+const UNREADABLE = '?'
+
 /** The observation with its content, for objects that may have to be published. */
 export interface Observation {
   readonly observed: Observed
@@ -17,6 +19,11 @@ export function observeWithContent(object: KubeObject): Observation {
 
 export function observe(object: KubeObject): Observed {
   return observeWithContent(object).observed
+}
+
+/** Of an object whose content no other zone could read: it equals none that could travel. */
+export function observeUnreadable(object: KubeObject): Observed {
+  return describe(object, UNREADABLE)
 }
 
 function describe(object: KubeObject, hash: string): Observed {

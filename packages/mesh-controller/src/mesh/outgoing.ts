@@ -8,15 +8,17 @@ import type { Account } from 'weir-mesh/bounds'
 import { assert } from 'weir-mesh/runtime'
 import { compareResourceVersions } from '../kube/index.ts'
 import { CHUNK_ITEM_BYTES } from './memory.ts'
+import type { ObjectName } from './names.ts'
 import {
   encodeBegin,
   encodeChunk,
   encodeDelete,
   encodeEnd,
+  encodeHeld,
   encodeItem,
   encodePut,
 } from './protocol.ts'
-import type { Row } from './row.ts'
+import { HELD, type Row } from './row.ts'
 import { CHUNK_BYTES_MAX, CONTENT_BYTES_MAX } from './sizes.ts'
 
 export interface PublishEffects {
@@ -124,19 +126,35 @@ export class Outgoing implements Disposable {
     const open = this.#open
     assert(open, 'an item without a snapshot')
     if (content.length > CONTENT_BYTES_MAX) return 'ok'
-    if (row.publishedSeq > open.beginSeq) return 'ok' // its own put belongs to this snapshot already
+    if (this.names(row)) return 'ok' // its own put belongs to this snapshot already
     if (row.publishedVersion !== '' && compareResourceVersions(row.publishedVersion, version) > 0)
       return 'stale'
     const bytes = encodeItem({ ...nameOf(row), version, content })
-    const charge = bytes.length + CHUNK_ITEM_BYTES
-    if (open.bytes + charge > CHUNK_BYTES_MAX) this.#flush(open, effects)
-    this.#chunk.require(charge)
-    open.items.push(bytes)
-    open.bytes += charge
-    open.count++
+    this.#add(open, bytes, effects)
     this.#record(row, bytes.length, version, hash)
     row.chunk = open.chunk
     return 'ok'
+  }
+
+  /** Whether the open snapshot has said something of an object. */
+  names(row: Row): boolean {
+    return this.#open !== undefined && row.publishedSeq > this.#open.beginSeq
+  }
+
+  /**
+   * Says of an object that could not be listed or is not to be sent that it is still there: left out, it would be
+   * deleted everywhere else.
+   *
+   * @param row that of the name, if there is one.
+   */
+  hold(name: ObjectName, row: Row | undefined, effects: PublishEffects): void {
+    const open = this.#open
+    assert(open, 'an item without a snapshot')
+    const bytes = encodeHeld(name)
+    this.#add(open, bytes, effects)
+    if (!row) return
+    this.#record(row, bytes.length, '', HELD)
+    row.chunk = open.chunk
   }
 
   /** Writes out what waits for a full chunk: the rest of the snapshot may take long. */
@@ -164,6 +182,15 @@ export class Outgoing implements Disposable {
   [Symbol.dispose](): void {
     this.abort()
     this.#chunk[Symbol.dispose]()
+  }
+
+  #add(open: OpenSnapshot, item: Uint8Array, effects: PublishEffects): void {
+    const charge = item.length + CHUNK_ITEM_BYTES
+    if (open.bytes + charge > CHUNK_BYTES_MAX) this.#flush(open, effects)
+    this.#chunk.require(charge)
+    open.items.push(item)
+    open.bytes += charge
+    open.count++
   }
 
   /** A put or a delete must not overtake the same object in a chunk that is still being filled. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { CborWriter } from 'weir-mesh/codec'
 import { isWeirError, seededRandom } from 'weir-mesh/runtime'
 import {
   BODY_VERSION,
@@ -9,6 +10,7 @@ import {
   encodeChunk,
   encodeDelete,
   encodeEnd,
+  encodeHeld,
   encodeItem,
   encodePut,
   type Item,
@@ -25,7 +27,11 @@ const bodies = [
   encodePut('zone-a', item),
   encodeDelete('zone-a', item, '18'),
   encodeBegin('zone-a', { incarnation: 3, snapshot: 1, cluster: 'uid', count: 2 }),
-  encodeChunk('zone-a', 1, [encodeItem(item), encodeItem({ ...item, name: 'w2' })]),
+  encodeChunk('zone-a', 1, [
+    encodeItem(item),
+    encodeItem({ ...item, name: 'w2' }),
+    encodeHeld({ ...item, name: 'w3' }),
+  ]),
   encodeEnd('zone-a', 1, 2),
 ]
 
@@ -51,7 +57,7 @@ test('every kind of body comes back as it was', () => {
     kind: 'chunk',
     zone: 'zone-a',
     snapshot: 1,
-    items: [item, { ...item, name: 'w2' }],
+    items: [item, { ...item, name: 'w2' }, { resource, namespace, name: 'w3' }],
   })
   assert.deepEqual(end, { kind: 'end', zone: 'zone-a', snapshot: 1, count: 2 })
 })
@@ -73,6 +79,29 @@ test('items of any names and contents survive', () => {
         })
       },
     ),
+  )
+})
+
+test('a put without a content, and an item of other fields, are refused', () => {
+  const held = decodeBody(encodeChunk('z', 1, [encodeHeld(item)]))
+  assert.deepEqual(held.kind === 'chunk' && held.items.map(({ content }) => content), [undefined])
+  const put = new CborWriter().array(4).int(BODY_VERSION).int(0).text('z')
+  assert.throws(
+    () => decodeBody(put.byteString(encodeHeld(item)).finish()),
+    (error) => isWeirError(error, 'DECODE_MALFORMED') && error.message.includes('no content'),
+  )
+  for (const fields of [0, 1, 2, 4, 6]) {
+    const other = encodeHeld(item)
+    other[0] = 0x80 + fields
+    assert.throws(
+      () => decodeBody(encodeChunk('z', 1, [other])),
+      (error) => isWeirError(error, 'DECODE_MALFORMED'),
+    )
+  }
+  const more = Buffer.concat([encodeHeld(item), Uint8Array.of(0)])
+  assert.throws(
+    () => decodeBody(encodeChunk('z', 1, [more])),
+    (error) => isWeirError(error),
   )
 })
 

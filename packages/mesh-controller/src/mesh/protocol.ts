@@ -23,6 +23,11 @@ export interface Item extends ObjectName {
   readonly content: Uint8Array
 }
 
+/** Of an own object that cannot travel as it is: it exists, and a replica of it stays as it is. */
+export interface HeldItem extends ObjectName {
+  readonly content?: undefined
+}
+
 export type Body =
   | { readonly kind: 'put'; readonly zone: string; readonly item: Item }
   | {
@@ -46,7 +51,7 @@ export type Body =
       readonly kind: 'chunk'
       readonly zone: string
       readonly snapshot: number
-      readonly items: Item[]
+      readonly items: (Item | HeldItem)[]
     }
   | {
       readonly kind: 'end'
@@ -80,7 +85,7 @@ export function encodeBegin(
     .finish()
 }
 
-/** @param items encoded by `encodeItem`. */
+/** @param items encoded by `encodeItem` and `encodeHeld`. */
 export function encodeChunk(
   zone: string,
   snapshot: number,
@@ -107,6 +112,16 @@ export function encodeItem(item: Item): Uint8Array {
     .text(item.name)
     .text(item.version)
     .byteString(item.content)
+    .finish()
+}
+
+/** `[resource, namespace, name]`: an item of a chunk that says only that the object is still there. */
+export function encodeHeld(name: ObjectName): Uint8Array {
+  return new CborWriter({ sizeHint: 256 })
+    .array(3)
+    .text(name.resource)
+    .text(name.namespace)
+    .text(name.name)
     .finish()
 }
 
@@ -174,9 +189,9 @@ function readBody(reader: CborReader, kind: number, zone: string, left: number):
     case KIND.chunk: {
       expect(2)
       const snapshot = reader.uint(Number.MAX_SAFE_INTEGER)
-      const items: Item[] = []
+      const items: (Item | HeldItem)[] = []
       for (let count = reader.array(); count > 0; count--) {
-        items.push(decodeItem(reader.byteStringView()))
+        items.push(decodeChunkItem(reader.byteStringView()))
       }
       return { kind: 'chunk', zone, snapshot, items }
     }
@@ -193,11 +208,22 @@ function readBody(reader: CborReader, kind: number, zone: string, left: number):
   }
 }
 
-/** Reads one item; its content is a view. */
 function decodeItem(bytes: Uint8Array): Item {
+  const item = decodeChunkItem(bytes)
+  if (!item.content) throw malformed(0, 'what was put has no content')
+  return item
+}
+
+/** Reads one item; its content is a view. */
+function decodeChunkItem(bytes: Uint8Array): Item | HeldItem {
   const reader = new CborReader(bytes, LIMITS)
   const elements = reader.array()
-  if (elements !== 5) throw malformed(0, `an item has ${elements} fields, not 5`)
+  if (elements === 3) {
+    const held = readName(reader)
+    reader.finish()
+    return held
+  }
+  if (elements !== 5) throw malformed(0, `an item has ${elements} fields, not 5 or 3`)
   const name = readName(reader)
   const version = shortText(reader, 64)
   const content = reader.byteStringView()

@@ -29,6 +29,8 @@ export type ReplicationEvent =
       readonly observed: Observed
       readonly content: Uint8Array | undefined
     }
+  /** An object that is too large to be read. */
+  | { readonly type: 'unread'; readonly name: ObjectName }
   | { readonly type: 'gone'; readonly name: ObjectName; readonly version: string }
   | ({ readonly type: 'operation' } & RemoteOperation)
   | { readonly type: 'applied'; readonly row: Row; readonly outcome: Outcome }
@@ -40,6 +42,8 @@ export type ReplicationEvent =
       readonly hash: string
       readonly content: Uint8Array
     }
+  /** See `unsent`. */
+  | { readonly type: 'snapshot-held'; readonly name: ObjectName }
   | { readonly type: 'snapshot-flush' }
   | { readonly type: 'snapshot-end' }
   | { readonly type: 'snapshot-abort' }
@@ -82,6 +86,8 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   readonly #appliesMax: number
   readonly #reentry = new Reentry()
   #applying = 0
+  /** Objects of this zone found no place: what is not known here may exist. */
+  #overflowed = false
   /**
    * Rows whose object went, as the watch says, while a write to it was under way. An answer has a connection of its own:
    * it may come after all that the watch says of what happened since.
@@ -97,7 +103,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
 
   get outgoing(): Omit<
     Outgoing,
-    'changed' | 'gone' | 'begin' | 'item' | 'flush' | 'end' | 'abort'
+    'changed' | 'gone' | 'begin' | 'item' | 'hold' | 'flush' | 'end' | 'abort'
   > {
     return this.#outgoing
   }
@@ -131,6 +137,11 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
 
   rows(): IterableIterator<Row> {
     return this.#rows.all()
+  }
+
+  /** Objects that may be of this zone and that the open snapshot has not named, although its list came to the end. */
+  *unsent(): IterableIterator<ObjectName> {
+    for (const row of this.#rows.all()) if (this.#isUnsent(row)) yield row
   }
 
   row(key: string): Row | undefined {
@@ -190,6 +201,8 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     switch (event.type) {
       case 'observed':
         return this.#observed(event.name, event.observed, event.content, effects)
+      case 'unread':
+        return this.#unread(event.name, effects)
       case 'gone':
         return this.#gone(event.name, event.version, effects)
       case 'operation':
@@ -208,10 +221,17 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
         return this.#outgoing.begin(event.cluster, event.count, effects)
       case 'snapshot-item': {
         const row = this.#rows.find(event.name)
+        // One that found no place is not known to be gone either.
+        if (!row && this.#overflowed) return this.#outgoing.hold(event.name, row, effects)
         // Deleted since it was listed, or a replica: not ours to tell.
         if (!row?.local) return
         const result = this.#outgoing.item(row, event.version, event.hash, event.content, effects)
         if (result === 'stale') effects.refetch(row)
+        return
+      }
+      case 'snapshot-held': {
+        const row = this.#rows.find(event.name)
+        if (row && this.#isUnsent(row)) this.#outgoing.hold(row, row, effects)
         return
       }
       case 'snapshot-flush':
@@ -230,12 +250,29 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     effects: ReplicationEffects,
   ): void {
     const row = this.#rows.findOrAdd(name)
-    if (!row) return effects.problem('objects-full', '', `${name.resource} ${name.name}`)
+    if (!row) return this.#noPlace(name, effects)
+    row.unread = false
     if (!this.#see(row, observed)) return
     this.#withdraw(row, effects)
     if (row.local && content) this.#outgoing.changed(row, content, effects)
     this.#tellConflict(row, effects)
     this.#touch(row)
+  }
+
+  #unread(name: ObjectName, effects: ReplicationEffects): void {
+    const row = this.#rows.findOrAdd(name)
+    if (!row) return this.#noPlace(name, effects)
+    row.unread = true
+  }
+
+  #noPlace(name: ObjectName, effects: ReplicationEffects): void {
+    this.#overflowed = true
+    effects.problem('objects-full', '', `${name.resource} ${name.name}`)
+  }
+
+  #isUnsent(row: Row): boolean {
+    const ours = row.local || (row.unread && !row.observed)
+    return ours && this.#outgoing.snapshotOpen && !this.#outgoing.names(row)
   }
 
   /** Whichever of the two is known first. */
@@ -251,6 +288,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     // A later object of the same name is no news of this deletion's past.
     if (row.observed && compareResourceVersions(row.observed.version, version) > 0) return
     row.observed = undefined
+    row.unread = false
     row.reported = false
     if (row.state === 'busy') this.#outrun.add(row)
     this.#outgoing.gone(row, version, effects)

@@ -23,13 +23,13 @@ import {
   type Timer,
 } from 'weir-mesh/runtime'
 import type { StoredOperation } from 'weir-mesh/store'
-import { Reflector, type ReflectorEvent } from '../kube/index.ts'
+import { type KubeObject, Reflector, type ReflectorEvent } from '../kube/index.ts'
 import { Applier } from './applier.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
 import { countItems } from './content.ts'
 import { Coverage } from './coverage.ts'
 import type { ObjectName } from './names.ts'
-import { observeWithContent } from './observation.ts'
+import { observeUnreadable, observeWithContent } from './observation.ts'
 import { OwnLog } from './own-log.ts'
 import { decodeBody } from './protocol.ts'
 import {
@@ -40,6 +40,7 @@ import {
 } from './replication-machine.ts'
 import type { ReplicationOptions, ZoneStatus } from './replication-options.ts'
 import { Reporter } from './reporter.ts'
+import type { Observed } from './row.ts'
 import { CONTENT_BYTES_MAX, CONTENT_ITEMS_MAX } from './sizes.ts'
 import { Snapshotter, type WatchedResource } from './snapshotter.ts'
 import type { Zone } from './zone.ts'
@@ -137,6 +138,7 @@ export class Replication implements AsyncDisposable {
       inRoom: (act) => this.#ownLog.inRoomOfSnapshot(act),
       inRoomOfBegin: (act) => this.#ownLog.inRoomOfBegin(act),
       kept: () => this.#ownLog.kept(this.#machine.outgoing.seq - 1),
+      unsent: () => this.#machine.unsent(),
       takeStale: () => {
         const stale = this.#stale
         this.#stale = undefined
@@ -316,9 +318,12 @@ export class Replication implements AsyncDisposable {
           this.#cluster.noteFailure(error)
           this.#covered()
         },
+        // Known by name alone, so that a relist can show that it is gone.
+        projectLarge: () => undefined,
         onLarge: ({ name, namespace, uid, bytes }) => {
           if (name === undefined) return
           const object = { resource: resource.name, namespace: namespace ?? '', name }
+          this.#dispatch({ type: 'unread', name: object })
           this.#reporter.tooLarge(object, resource.ref, uid ?? '', bytes, CONTENT_BYTES_MAX)
         },
         ...(resource.namespaces ? { namespaces: resource.namespaces } : {}),
@@ -356,12 +361,24 @@ export class Replication implements AsyncDisposable {
     }
     // The echo of a write of ours, whose answer has said the same: encoding and hashing it again costs 35 us of CPU.
     if (this.#machine.knows(name, event.uid, event.resourceVersion)) return
-    const { observed, content } = observeWithContent(event.object)
-    const travels = content.length <= CONTENT_BYTES_MAX && countItems(content) <= CONTENT_ITEMS_MAX
+    const { observed, content } = this.#read(event.object)
+    const bytes = content?.length ?? event.bytes
+    const travels =
+      content && bytes <= CONTENT_BYTES_MAX && countItems(content) <= CONTENT_ITEMS_MAX
     if (travels) this.#reporter.fits(name)
-    else this.#reporter.tooLarge(name, resource.ref, event.uid, content.length, CONTENT_BYTES_MAX)
+    else this.#reporter.tooLarge(name, resource.ref, event.uid, bytes, CONTENT_BYTES_MAX)
     this.#dispatch({ type: 'observed', name, observed, content: travels ? content : undefined })
     this.#compact()
+  }
+
+  /** Without content for an object that is nested too deeply to travel. */
+  #read(object: KubeObject): { observed: Observed; content: Uint8Array | undefined } {
+    try {
+      return observeWithContent(object)
+    } catch (error) {
+      if (!isWeirError(error, 'ENCODE_LIMIT')) throw error
+      return { observed: observeUnreadable(object), content: undefined }
+    }
   }
 
   /** Asks for a snapshot when the log has grown past what it has to hold, or nears what the store has for it. */

@@ -17,6 +17,9 @@ export interface Observed {
   readonly hash: string
 }
 
+/** In place of a hash: that the object is there is known, and not what it is. */
+export const HELD = '-'
+
 /** Whether an observation is of this state of this object. */
 export function isState(observed: Observed | undefined, uid: string, version: string): boolean {
   return observed !== undefined && observed.uid === uid && observed.version === version
@@ -31,6 +34,7 @@ export interface Desired {
   /** Position in the chunk; 0 in a put. */
   readonly part: number
   readonly version: string
+  /** `HELD` when its owner cannot send it: a replica stays as it is, and none is made. */
   readonly hash: string
   /** Of the zone with the next larger name that wants this object too. */
   next: Desired | undefined
@@ -44,7 +48,9 @@ export class Row implements ObjectName {
   readonly namespace: string
   readonly name: string
   observed: Observed | undefined
-  /** What the others have of an object born here; empty hash for nothing. */
+  /** An object of this name is larger than what is read; whose it is may not be known. */
+  unread = false
+  /** What the others have of an object born here; empty hash for nothing, `HELD` for whatever they had before. */
   publishedHash = ''
   publishedVersion = ''
   publishedSeq = -1
@@ -90,6 +96,7 @@ export class Row implements ObjectName {
       this.observed === undefined &&
       this.desired === undefined &&
       this.publishedHash === '' &&
+      !this.unread &&
       this.state === 'idle'
     )
   }
@@ -115,7 +122,7 @@ export class Row implements ObjectName {
   /** Puts an entry at its place, instead of an earlier one of the same zone. */
   setDesired(entry: Desired): void {
     this.removeDesired(entry.zone)
-    this.goneUid = ''
+    if (entry.hash !== HELD) this.goneUid = ''
     if (!this.desired || entry.zone.name < this.desired.zone.name) {
       entry.next = this.desired
       this.desired = entry

@@ -28,6 +28,7 @@ async function setUp(
     inRoom: async (act) => act(),
     inRoomOfBegin: async (act) => act(),
     kept: async () => {},
+    unsent: () => [],
     takeStale: () => undefined,
   })
   snapshotter.request()

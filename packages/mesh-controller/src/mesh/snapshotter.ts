@@ -59,6 +59,8 @@ export interface SnapshotterOptions {
   readonly inRoomOfBegin: (act: () => void) => Promise<void>
   /** Settles when the store has all that was said so far; see `OwnLog.kept`. */
   readonly kept: () => Promise<void>
+  /** Own objects that were not listed, or not as they could travel: they are named, so that nobody deletes them. */
+  readonly unsent: () => Iterable<ObjectName>
   /** Takes the own object that the last item was too old for, if there was one. */
   readonly takeStale: () => ObjectName | undefined
 }
@@ -185,6 +187,10 @@ export class Snapshotter {
     } finally {
       this.#held = ''
       this.#missing = Object.freeze([])
+    }
+    for (const name of this.#options.unsent()) {
+      this.#options.heartbeat.beat()
+      await inRoom(() => dispatch({ type: 'snapshot-held', name }))
     }
     await inRoom(() => {})
     // The address may lead to another cluster since the begin, and what that one lacks is not deleted.
