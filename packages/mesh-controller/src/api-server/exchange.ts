@@ -14,6 +14,7 @@ import {
   parseJson,
   stringifyJson,
 } from '../kube/index.ts'
+import { Patience, type PatienceOptions } from './patience.ts'
 import { Sender } from './sender.ts'
 import { ApiError, badRequest, busy, internal, tooLarge, unsupportedType } from './status.ts'
 
@@ -25,16 +26,19 @@ export class Exchange {
   readonly warnings: string[] = [] // tidy: containers: lives as long as one request, at most 20 lines
   readonly #account: Account
   readonly #outgoing: Account
+  readonly #patience: PatienceOptions
 
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
     accounts: { readonly request: Account; readonly outgoing: Account },
+    patience: PatienceOptions,
   ) {
     this.request = request
     this.response = response
     this.#account = accounts.request
     this.#outgoing = accounts.outgoing
+    this.#patience = patience
     const [path = '/', query = ''] = (request.url ?? '/').split('?', 2)
     this.path = path
     this.query = new URLSearchParams(query)
@@ -96,7 +100,7 @@ export class Exchange {
   begin(status: number, contentType = 'application/json'): Sender {
     this.#head(status, contentType)
     this.response.flushHeaders()
-    return new Sender(this.response, this.#outgoing)
+    return new Sender(this.response, this.#outgoing, this.#patience)
   }
 
   json(status: number, text: string, contentType = 'application/json'): void {
@@ -121,6 +125,7 @@ export class Exchange {
     }
     response.once('close', give)
     response.once('finish', give)
+    new Patience(response, this.#patience).waits()
     this.#head(status, contentType)
     response.setHeader('content-length', length)
     response.end(body)

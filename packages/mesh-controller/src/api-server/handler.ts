@@ -38,8 +38,6 @@ export interface HandlerOptions {
   readonly scope: Scope
   readonly random: Random
   readonly watchers: Account
-  /** A watch whose client takes nothing for this long is cut. */
-  readonly stuckMs: number
   /** Shown in `/api`. */
   address(): string
 }
@@ -222,7 +220,7 @@ export class Handler implements Disposable {
     served: ServedKind,
     fault: Fault | undefined,
   ): void {
-    const { store, scope, random, stuckMs } = this.#options
+    const { store, scope, random } = this.#options
     const { query } = exchange
     const render = this.#render(exchange, served)
     const selector: Selector = parseSelectors(served.kind, query)
@@ -253,7 +251,6 @@ export class Handler implements Disposable {
       from,
       bookmarks,
       marksInitialEnd: sendInitial,
-      stuckMs,
       fault,
     })
     const id = ++this.#watcherId

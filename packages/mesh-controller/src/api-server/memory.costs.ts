@@ -9,7 +9,7 @@ import {
   RingQueue,
   type Term,
 } from 'weir-mesh/bounds'
-import { Scope, seededRandom } from 'weir-mesh/runtime'
+import { ManualClock, Scope, seededRandom } from 'weir-mesh/runtime'
 import { silentClients } from '../../../weir/testing/silent-clients.ts'
 import type { JsonObject } from '../kube/index.ts'
 import { type Identity, makeIdentity } from './certificate.ts'
@@ -230,8 +230,9 @@ function stuck(): ServerResponse {
 function fillOutgoing(account: Account): unknown {
   const held: unknown[] = []
   const line = own('{', LINE_BYTES)
+  const patience = { clock: new ManualClock(), stuckMs: 30_000, onStuck() {} }
   while (account.freeBytes >= LINE_BYTES + PIECE_BYTES) {
-    const sender = new Sender(stuck(), account)
+    const sender = new Sender(stuck(), account, patience)
     while (sender.ready && sender.write(line));
     held.push(sender)
   }

@@ -229,7 +229,7 @@ test('a client that takes nothing is cut, and the others go on', async () => {
         await cluster.client.mergePatch(WIDGETS, 'default', 'w0', { spec: { note: note + count } })
       }
       await until('it was cut', () => cluster.server.watchers === 0)
-      assert.equal(cluster.counters.value('api_watchers_cut_total'), 1)
+      assert.equal(cluster.counters.value('api_answers_cut_total'), 1)
       slow.destroy()
       await slow.ended
     },

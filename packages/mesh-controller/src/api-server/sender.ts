@@ -1,11 +1,12 @@
 /**
  * An answer that is written in pieces to a client that may be slow: what the client has not taken is charged, and
- * nothing more is written until it was.
+ * nothing more is written until it was. A client that takes nothing for too long is cut.
  *
  * Memory: the pieces in flight, charged to `api.outgoing`; all is given back when the answer closes.
  */
 import type { ServerResponse } from 'node:http'
 import type { Account } from 'weir-mesh/bounds'
+import { Patience, type PatienceOptions } from './patience.ts'
 
 /** A piece that waits, beside its bytes: its buffer, and its places in the queues of the answer and the socket. */
 export const PIECE_BYTES = 640
@@ -13,14 +14,16 @@ export const PIECE_BYTES = 640
 export class Sender {
   readonly #response: ServerResponse
   readonly #account: Account
+  readonly #patience: Patience
   #pending = 0
   #closed = false
   #blocked = false
   #onReady: (() => void) | undefined
 
-  constructor(response: ServerResponse, account: Account) {
+  constructor(response: ServerResponse, account: Account, patience: PatienceOptions) {
     this.#response = response
     this.#account = account
+    this.#patience = new Patience(response, patience)
     response.on('drain', () => this.#ready())
     response.on('close', () => {
       this.#closed = true
@@ -51,13 +54,16 @@ export class Sender {
     const bytes = piece.length + PIECE_BYTES
     if (this.#account.take(bytes) !== 'ok') return false
     this.#pending += bytes
+    this.#patience.waits()
     const flowing = this.#response.write(piece, () => this.#sent(bytes))
     if (!flowing) this.#blocked = true
     return true
   }
 
   end(): void {
-    if (!this.#closed) this.#response.end()
+    if (this.#closed) return
+    this.#patience.waits()
+    this.#response.end()
   }
 
   /** Cuts the connection. */
@@ -79,6 +85,7 @@ export class Sender {
   #sent(bytes: number): void {
     if (this.#closed) return
     this.#pending -= bytes
+    this.#patience.took(this.#pending > 0 || this.#response.writableEnded)
     this.#account.give(bytes)
   }
 

@@ -19,6 +19,7 @@ import { Handler } from './handler.ts'
 import { kubeconfigOf } from './kubeconfig.ts'
 import type { ApiTerms } from './memory.ts'
 import { Objects } from './objects.ts'
+import type { PatienceOptions } from './patience.ts'
 import { Registry, type ServedKind } from './registry.ts'
 import { ApiError, unauthorized } from './status.ts'
 import { Store } from './store.ts'
@@ -35,7 +36,7 @@ export interface ApiServerOptions {
   readonly identity?: Identity
   /** How often a watch is told how far it has come. Default 3 000 ms; a real server does so about once a minute. */
   readonly bookmarkMs?: number
-  /** A watch whose client takes nothing for this long is cut. Default 30 000 ms. */
+  /** A client that takes nothing of its answer for this long is cut. Default 30 000 ms. */
   readonly stuckMs?: number
   readonly random?: Random
   /** For tests. */
@@ -57,6 +58,7 @@ export class ApiServer implements AsyncDisposable {
   readonly #handler: Handler
   readonly #outgoing: Account
   readonly #connections: Account
+  readonly #patience: PatienceOptions
   readonly #bearer: Buffer
   #url = ''
   #onNoConnection: (() => void) | undefined
@@ -72,6 +74,14 @@ export class ApiServer implements AsyncDisposable {
     const scope = this.#scope
     this.#outgoing = ledger.require(terms.outgoing)
     scope.defer('outgoing', () => this.#outgoing[Symbol.dispose]())
+    this.#patience = {
+      clock: scope.clock,
+      stuckMs: options.stuckMs ?? 30_000,
+      onStuck: () =>
+        scope.counters
+          .counter('api_answers_cut_total', 'Answers of which the client took nothing.')
+          .add(),
+    }
     this.#connections = ledger.require(terms.connections)
     scope.defer('connections', () => this.#connections[Symbol.dispose]())
     this.#store = new Store({
@@ -98,7 +108,6 @@ export class ApiServer implements AsyncDisposable {
       scope,
       random,
       watchers: ledger.require(terms.watchers),
-      stuckMs: options.stuckMs ?? 30_000,
       address: () => new URL(this.#url).host,
     })
     scope.own('handler', this.#handler)
@@ -270,10 +279,8 @@ export class ApiServer implements AsyncDisposable {
       response.end()
       return
     }
-    const exchange = new Exchange(request, response, {
-      request: account,
-      outgoing: this.#outgoing,
-    })
+    const accounts = { request: account, outgoing: this.#outgoing }
+    const exchange = new Exchange(request, response, accounts, this.#patience)
     this.#scope.spawn('request', async () => {
       try {
         await this.#answer(exchange)

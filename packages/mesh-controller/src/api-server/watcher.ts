@@ -4,7 +4,7 @@
  *
  * Memory: a cursor; what was written and not taken is charged by the Sender.
  */
-import type { Scope, Timer } from 'weir-mesh/runtime'
+import type { Scope } from 'weir-mesh/runtime'
 import { stringifyJson } from '../kube/index.ts'
 import { collectionOf } from './kind.ts'
 import { type RenderOptions, renderBookmark, renderChange } from './render.ts'
@@ -26,8 +26,6 @@ export interface WatcherOptions {
   readonly bookmarks: boolean
   /** Whether the end of what exists is marked by a bookmark. */
   readonly marksInitialEnd: boolean
-  /** A client that takes nothing for this long is cut. */
-  readonly stuckMs: number
   /** For tests: whether the watch is silent, and after how many events it is cut. */
   readonly fault: { readonly stall?: boolean; readonly cutAfter?: number } | undefined
 }
@@ -43,7 +41,6 @@ export class Watcher {
   #waiting = false
   #ended = false
   #sent = 0
-  #stuck: Timer | undefined
   #stalled: boolean
 
   constructor(options: WatcherOptions) {
@@ -85,26 +82,21 @@ export class Watcher {
   end(): void {
     if (this.#ended) return
     this.bookmark()
-    this.#finish()
+    this.#ended = true
     this.#options.sender.end()
   }
 
   /** The connection is gone, or is to go. */
   cut(): void {
-    this.#finish()
-    this.#options.sender.destroy()
-  }
-
-  #finish(): void {
     this.#ended = true
-    this.#stuck?.cancel()
+    this.#options.sender.destroy()
   }
 
   /** Sends one line. @returns whether it may go on. */
   #step(): boolean {
     const { store, sender } = this.#options
     if (sender.closed) {
-      this.#finish()
+      this.#ended = true
       return false
     }
     if (this.#initialAt !== undefined) return this.#stepInitial(this.#initialAt)
@@ -139,7 +131,7 @@ export class Watcher {
     const { store } = this.#options
     const error = expired(`too old resource version: ${this.#cursor} (${store.compacted + 1})`)
     this.#options.sender.write(`${stringifyJson({ type: 'ERROR', object: error.body() })}\n`)
-    this.#finish()
+    this.#ended = true
     this.#options.sender.end()
     return false
   }
@@ -165,15 +157,9 @@ export class Watcher {
   }
 
   #wait(): void {
-    const { sender, scope, stuckMs } = this.#options
     this.#waiting = true
-    this.#stuck = scope.timer('watch stuck', stuckMs, () => {
-      scope.counters.counter('api_watchers_cut_total', 'Watches whose client took nothing.').add()
-      this.cut()
-    })
-    sender.whenReady(() => {
+    this.#options.sender.whenReady(() => {
       this.#waiting = false
-      this.#stuck?.cancel()
       this.pump()
     })
   }
