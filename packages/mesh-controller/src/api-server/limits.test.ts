@@ -238,3 +238,26 @@ test('the oldest core event goes for a new one', async () => {
     })
   })
 })
+
+test('events that were refused take no room of those that come later', async () => {
+  await withCluster(
+    async ({ client, server }) => {
+      const about = { apiVersion: 'v1', kind: 'Namespace', name: 'default' }
+      const text = { type: 'Normal', reason: 'Test', message: '' } as const
+      for (let count = server.size; count < 5; count++) {
+        await client.create(WIDGETS, widget(`w${count}`))
+      }
+      const refused = () => client.createEvent(about, text).catch((error) => error.code)
+      for (let count = 0; count < 1_030; count += 10) {
+        const codes = await Promise.all(Array.from({ length: 10 }, refused))
+        assert.deepEqual(new Set(codes), new Set(['KUBE_SERVER_ERROR']))
+      }
+      await client.delete(WIDGETS, 'default', 'w3')
+      await client.delete(WIDGETS, 'default', 'w4')
+      const first = await client.createEvent(about, text)
+      await client.createEvent(about, text)
+      await client.get(EVENTS, 'default', first.metadata.name)
+    },
+    { api: { objectsMax: 5 } },
+  )
+})

@@ -321,6 +321,7 @@ export class Objects {
       const uid = metaText(object, 'uid')
       return textIn(kind, store.put(keyOf(kind, namespace, name), uid, write).text)
     } catch (error) {
+      if (kind === EVENT && !current) this.#events--
       // What is served is what is stored.
       if (kind === DEFINITION)
         this.#serve(metaText(object, 'name'), current ? kindsOf(current) : [])
