@@ -6,6 +6,7 @@ import { acceptAll, coded, eventually, withEndpoints } from './endpoint.fixture.
 import { FrameType } from './frames/frame-types.ts'
 import { writeClose, writeNumbers, writeStreamHead } from './frames/write-frames.ts'
 import { Attacker, frame } from './hostile.fixture.ts'
+import { made } from './rules.fixture.ts'
 import { toySecurity } from './toy-tls.fixture.ts'
 
 /** A stream of the client, of one kind. */
@@ -72,3 +73,14 @@ for (const [what, last, ends] of [
     })
   })
 }
+
+test('a window that is smaller than a datagram of the path stops nothing', () => {
+  for (const congestion of ['cubic', 'new-reno'] as const) {
+    for (const connectionSendBytesMax of [1_024, 8_192]) {
+      const limits = { connectionSendBytesMax, congestion }
+      const world = made({ limits, streams: 6, mtuMax: 16_384 })
+      world.run(() => world.a.done && world.b.done)
+      world.close()
+    }
+  }
+})

@@ -36,6 +36,10 @@ export const initialWindow = (datagramBytes: number): number =>
 
 export const leastWindow = (datagramBytes: number): number => 2 * datagramBytes
 
+/** A cap below the least window would be a window in which no datagram fits, and which never grows again. */
+export const mostWindow = (datagramBytes: number, windowMax: number): number =>
+  Math.max(windowMax, leastWindow(datagramBytes))
+
 export class NewReno implements CongestionController {
   readonly #windowMax: number
   datagramBytes: number
@@ -56,7 +60,7 @@ export class NewReno implements CongestionController {
   acked(bytes: number, _now: number, _roundTripUs: number, limited: boolean): void {
     if (!limited) return
     const more = this.slowStart ? bytes : (this.datagramBytes * bytes) / this.window
-    this.window = Math.min(this.window + more, this.#windowMax)
+    this.window = Math.min(this.window + more, mostWindow(this.datagramBytes, this.#windowMax))
   }
 
   lost(sentAt: number, now: number): void {

@@ -7,7 +7,7 @@
  *
  * Memory: a few numbers for each connection.
  */
-import { type CongestionController, initialWindow, leastWindow } from './congestion.ts'
+import { type CongestionController, initialWindow, leastWindow, mostWindow } from './congestion.ts'
 
 export const CUBIC_C = 0.4
 export const CUBIC_BETA = 0.7
@@ -57,7 +57,7 @@ export class Cubic implements CongestionController {
       return
     }
     if (this.slowStart) {
-      this.window = Math.min(this.window + bytes, this.#windowMax)
+      this.window = Math.min(this.window + bytes, this.#cap)
       return
     }
     if (this.#epochAt < 0) this.#begin(now)
@@ -95,6 +95,10 @@ export class Cubic implements CongestionController {
     this.#threshold = Number.POSITIVE_INFINITY
   }
 
+  get #cap(): number {
+    return mostWindow(this.datagramBytes, this.#windowMax)
+  }
+
   #begin(now: number): void {
     this.#epochAt = now
     this.#estimate = this.window
@@ -113,11 +117,11 @@ export class Cubic implements CongestionController {
     const alpha = this.#estimate < this.#prior ? ALPHA : 1
     this.#estimate += (alpha * bytes * datagramBytes) / window
     if (cubicWindow(seconds, this.#k, most) * datagramBytes < this.#estimate) {
-      this.window = Math.min(Math.max(this.#estimate, window), this.#windowMax)
+      this.window = Math.min(Math.max(this.#estimate, window), this.#cap)
       return
     }
     const wanted = cubicWindow(seconds + roundTrip, this.#k, most) * datagramBytes
     const target = Math.min(Math.max(wanted, window), 1.5 * window)
-    this.window = Math.min(window + ((target - window) * bytes) / window, this.#windowMax)
+    this.window = Math.min(window + ((target - window) * bytes) / window, this.#cap)
   }
 }

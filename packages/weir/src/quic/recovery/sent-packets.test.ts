@@ -81,6 +81,24 @@ test('a burst does not stay allocated when all of it has left', async () => {
   })
 })
 
+test('a few packets of many frames do not stay allocated either', async () => {
+  const records = recordsTerm()
+  await withLedger([records], (ledger) => {
+    using account = ledger.require(records)
+    const sent = new SentPackets(account)
+    const none: RefSink = { acked: () => {}, lost: () => {} }
+    for (let number = 0; number < 40; number++) {
+      assert.ok(sent.hasRoom())
+      while (sent.hasRefRoom()) sent.ref(Ref.maxData)
+      sent.commit(number, 0, 1_200)
+    }
+    assert.ok(account.bytes >= 80_000)
+    for (let slot = sent.begin; slot < sent.end; slot++) sent.leave(slot, true, none)
+    sent.trim()
+    assert.equal(account.bytes, 0)
+  })
+})
+
 test('N+1: one record more than the account gives is refused', async () => {
   const records = recordsTerm(2_000)
   await withLedger([records], (ledger) => {

@@ -188,8 +188,11 @@ export class SentPackets implements Disposable {
       this.#refHead = this.#packets[at + 3]! + this.#packets[at + 4]!
       this.#head++
     }
-    if (this.#packets.length > 8 * FIRST_PACKETS * PACKET_CELLS && this.#pendingRefs === 0) {
-      // Nothing in flight: a long burst does not stay allocated.
+    const large =
+      this.#packets.length > 8 * FIRST_PACKETS * PACKET_CELLS ||
+      this.#refs.length > 8 * FIRST_REFS * REF_CELLS
+    if (large && this.#pendingRefs === 0) {
+      // Nothing in flight: a long burst, or a few packets of many frames, do not stay allocated.
       this.#free()
     }
   }
