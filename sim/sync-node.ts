@@ -216,7 +216,7 @@ export class SimNode {
         })
       }
     }
-    this.deliver({ type: 'flush' })
+    this.deliver({ type: 'flush', link: end.link, unfinished: false })
   }
 
   #after(to: SimNode, moreMs: number, run: () => void): void {
@@ -418,6 +418,7 @@ export class SimNode {
         this.#published.delete(ticket)
         if (done) this.options.world.after(0, () => done(result))
       },
+      crowded: () => {},
       ready: () => this.#consume(),
       report: (report) => this.options.onReport?.(this, report),
     }

@@ -21,8 +21,8 @@ export type TopicEvent =
     }
   /** A frame without its length; valid during the call. `reserve` was asked before. */
   | { readonly type: 'frame'; readonly link: number; readonly bytes: Uint8Array }
-  /** All frames that had arrived were given. */
-  | { readonly type: 'flush' }
+  /** All frames of a link that had arrived were given. `unfinished`: the beginning of one is left over. */
+  | { readonly type: 'flush'; readonly link: number; readonly unfinished: boolean }
   /** The stream has taken all of what one `send` gave it. */
   | { readonly type: 'sent'; readonly link: number; readonly bytes: number }
   /** The link cannot be read any more, because of what arrived: a frame that is too long, for example. */
@@ -54,6 +54,8 @@ export type TopicEvent =
   /** What was asked for with this ticket failed. */
   | { readonly type: 'failed'; readonly ticket: Ticket; readonly message: string }
   | { readonly type: 'publish'; readonly ticket: Ticket; readonly operation: StoredOperation }
+  /** Others need the memory: end the session whose unfinished frame is the oldest, if that takes long. */
+  | { readonly type: 'yield-frame' }
   /** Begin all sessions anew. */
   | { readonly type: 'refresh' }
   /** A log was removed from the store on purpose. */
@@ -81,9 +83,24 @@ export interface TopicEffects {
   verify(ticket: Ticket, headers: readonly Header[]): void
   append(ticket: Ticket, batch: readonly StoredOperation[]): void
   published(ticket: Ticket, result: Published): void
+  /** There was no memory for a frame, which is tried again. After this event: another session may have to yield. */
+  crowded(): void
   /** There are operations for the consumer: `shift` gives them. */
   ready(): void
   report(report: SyncReport): void
+}
+
+/** What waits in a topic. */
+export interface Backlog {
+  /** Operations between the wire and the store. */
+  readonly ingest: number
+  /** Operations that wait for their predecessor. */
+  readonly held: number
+  readonly locks: number
+  /** Operations that wait in memory for the consumer. */
+  readonly deliver: number
+  /** Whether none waits for the consumer in the store. */
+  readonly settled: boolean
 }
 
 /** What happened, for logs, status and tests. */

@@ -38,7 +38,8 @@ export class DeliveryMachine implements Disposable {
 
   /**
    * @param account Of the term `sync.deliver`; closed with the machine.
-   * @param makeRoom Gives up what waits for peers, which draws on the same pool. Returns whether there was any.
+   * @param makeRoom Gives up what waits for peers, which draws on the same pool. Returns whether there was any;
+   *   called again it may give up more.
    */
   constructor(shared: Shared, account: Account, makeRoom: () => boolean) {
     this.#shared = shared
@@ -119,7 +120,7 @@ export class DeliveryMachine implements Disposable {
       if (full) break
       row.next = operation.seq + 1
     }
-    // Where nothing waits here, it is other topics that hold the bytes.
+    // Where nothing waits here, it is the consumers of other topics that hold the bytes.
     if (full) this.#againAt = this.#queue.size > 0 ? NEVER : this.#shared.after(RETRY_MS)
     else if (page.last && row.next <= range.until) {
       this.#skipped(range.until + 1 - row.next)
@@ -143,8 +144,10 @@ export class DeliveryMachine implements Disposable {
 
   /** A peer that takes nothing holds its bytes as long as it likes: the consumer does not wait for that. */
   #push(operation: StoredOperation): boolean {
-    if (this.#queue.push(operation) === 'ok') return true
-    return this.#queue.size === 0 && this.#makeRoom() && this.#queue.push(operation) === 'ok'
+    do {
+      if (this.#queue.push(operation) === 'ok') return true
+    } while (this.#queue.size === 0 && this.#makeRoom())
+    return false
   }
 
   #fallBehind(row: LogRow): void {

@@ -1,5 +1,12 @@
 export { SyncAcceptor, type SyncAcceptorOptions } from './acceptor.ts'
-export type { LogRange, Published, SyncReport, TopicEffects, TopicEvent } from './contract.ts'
+export type {
+  Backlog,
+  LogRange,
+  Published,
+  SyncReport,
+  TopicEffects,
+  TopicEvent,
+} from './contract.ts'
 export { type SyncCounters, syncCounters } from './counters.ts'
 export { closeOf, type EndCode, type Ending, ending } from './errors.ts'
 export {
@@ -31,6 +38,7 @@ export {
   topicStreamPolicy,
 } from './policy.ts'
 export type { PeerState } from './roster.ts'
-export { type Backlog, TopicMachine, type TopicMachineOptions } from './topic-machine.ts'
+export { SharedPools } from './shared-pools.ts'
+export { TopicMachine, type TopicMachineOptions } from './topic-machine.ts'
 export { TopicSync, type TopicSyncOptions } from './topic-sync.ts'
 export { type BatchVerifier, verifyHere, verifyOnPool } from './verifying.ts'

@@ -13,6 +13,7 @@
 import { BoundedMap } from '../bounds/index.ts'
 import { compareBytes, equalBytes } from '../codec/index.ts'
 import { idKey, type NodeId } from '../core/index.ts'
+import { NEVER } from '../runtime/index.ts'
 import type { StoredOperation } from '../store/index.ts'
 import { type EndCode, type Ending, ending, isOrderly } from './errors.ts'
 import type { BufferLock } from './gossip-buffer.ts'
@@ -296,6 +297,16 @@ export class Roster implements SessionHost, Disposable {
 
   pump(): void {
     for (const peer of this.#peers.values()) peer.push?.pump()
+  }
+
+  /** The session whose unfinished frame is the oldest. */
+  get unfinished(): Session | undefined {
+    let oldest: Session | undefined
+    for (const session of this.#sessions.values()) {
+      const since = session.unfinishedSince
+      if (!session.closed && since < (oldest?.unfinishedSince ?? NEVER)) oldest = session
+    }
+    return oldest
   }
 
   /** Leaves to the store what waits for peers. @returns whether anything did. */

@@ -317,6 +317,7 @@ export class Sending implements Disposable {
     for (const operation of operations) bytes += operationFrameBytes(operation, live)
     this.#refused = this.#account.take(bytes) !== 'ok'
     if (this.#refused) {
+      this.#shared.fx.crowded()
       this.#retryAt = this.#shared.after(RETRY_MS)
       this.#shared.arm(this.#retryAt)
       return false

@@ -66,6 +66,8 @@ export class Session implements SendingOwner, Disposable {
   #operations = 0
   #synced = false
   #heardAt: Instant
+  /** Since when the beginning of a frame is here without its end, while we read; NEVER without one. */
+  unfinishedSince: Instant = NEVER
   #closeAt: Instant = NEVER
   /** Not later than this, whatever the peer still does. */
   #closeBy: Instant = NEVER
@@ -116,10 +118,13 @@ export class Session implements SendingOwner, Disposable {
 
   /** When this session wants to be looked at. */
   get wakeAt(): Instant {
-    const { silenceMs } = this.#shared.limits
-    let at = Math.min(this.#closeAt, this.#retryAt, this.#sending.wakeAt)
-    if (this.receiving !== 'done') at = Math.min(at, addMs(this.#heardAt, silenceMs))
-    return at as Instant
+    return Math.min(this.#closeAt, this.#retryAt, this.#silentAt, this.#sending.wakeAt) as Instant
+  }
+
+  /** When there must have been a frame: always in the initial sync, and of what was begun in live mode. */
+  get #silentAt(): Instant {
+    const since = this.receiving === 'done' ? this.unfinishedSince : this.#heardAt
+    return addMs(since, this.#shared.limits.silenceMs)
   }
 
   /** The side that dialled speaks first; the other answers when it knows what the first has. */
@@ -142,8 +147,10 @@ export class Session implements SendingOwner, Disposable {
       )
       return
     }
-    if (this.receiving !== 'done' && now >= addMs(this.#heardAt, limits.silenceMs)) {
-      const silent = `the peer was silent for ${limits.silenceMs} ms in the initial sync`
+    if (now >= this.#silentAt) {
+      const live = this.receiving === 'done'
+      const what = live ? 'did not end a frame within' : 'was silent in the initial sync for'
+      const silent = `the peer ${what} ${limits.silenceMs} ms`
       const full = `there was no memory to read on for ${limits.silenceMs} ms`
       this.end(this.#paused ? ending('SYNC_LIMIT', full) : ending('SYNC_SILENT', silent))
       return
@@ -166,6 +173,7 @@ export class Session implements SendingOwner, Disposable {
   reserve(bytes: number): boolean {
     if (this.closed) return true
     assert(this.#reserved === undefined, 'a frame was announced and did not come')
+    this.unfinishedSince = NEVER
     const room = this.pending < this.#shared.limits.ingestPerSessionMax
     // A frame holds at most one operation.
     const cost = bytes + ITEM_SHELL_BYTES
@@ -175,7 +183,10 @@ export class Session implements SendingOwner, Disposable {
     }
     this.#paused = true
     // With own operations under way the next answer resumes; without, the room is taken by others.
-    if (this.pending === 0 || !room) this.#retry()
+    if (this.pending === 0 || !room) {
+      this.#retryAt = this.#shared.after(RETRY_MS)
+      this.#shared.arm(this.#retryAt)
+    }
     return false
   }
 
@@ -190,6 +201,13 @@ export class Session implements SendingOwner, Disposable {
       this.#shared.fx.resume(this.link)
     }
     this.checkSynced()
+  }
+
+  /** All that had arrived was given, but for the beginning of a frame. */
+  flushed(unfinished: boolean): void {
+    if (!unfinished) this.unfinishedSince = NEVER
+    else if (this.unfinishedSince === NEVER) this.unfinishedSince = this.#shared.now
+    this.#shared.arm(this.#silentAt)
   }
 
   frame(bytes: Uint8Array): void {
@@ -468,11 +486,6 @@ export class Session implements SendingOwner, Disposable {
   #giveReserved(): void {
     if (this.#reserved !== undefined) this.#host.release(this.#reserved, 1)
     this.#reserved = undefined
-  }
-
-  #retry(): void {
-    this.#retryAt = this.#shared.after(RETRY_MS)
-    this.#shared.arm(this.#retryAt)
   }
 
   digest(fold: (word: number) => void): void {

@@ -97,7 +97,7 @@ async function fillLinks(account: Account): Promise<unknown> {
       frameBytesMax: limits.frameBytesMax,
       openMs: HOUR_MS,
       clock,
-      host: { deliver() {}, reserve: () => true },
+      host: { deliver() {}, reserve: () => true, yieldFrame: () => false },
       signal,
     })
     map.set(number, link)

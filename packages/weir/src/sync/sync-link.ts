@@ -6,7 +6,7 @@
  *
  * Memory: what was read and not handled, charged to `sync.frame`; the frames in writing are charged by the machine.
  */
-import type { Account } from '../bounds/index.ts'
+import type { Account, Admission } from '../bounds/index.ts'
 import { FrameReader } from '../codec/index.ts'
 import { type Clock, describeError, isWeirError, withTimeout } from '../runtime/index.ts'
 import {
@@ -24,6 +24,8 @@ export interface LinkHost {
   deliver(event: TopicEvent): void
   /** Whether there is room for a frame; `resume` of the link is called when there is again. */
   reserve(link: number, bytes: number): boolean
+  /** Ends another session whose frame takes long. Returns whether there was one. */
+  yieldFrame(): boolean
 }
 
 export interface LinkOptions {
@@ -45,6 +47,7 @@ export class SyncLink {
   readonly #options: LinkOptions
   #stream: BiStream | undefined
   #writing: Promise<void> = Promise.resolve()
+  #reader: FrameReader | undefined
   #resume: (() => void) | undefined
   #over = false
   #lost: CloseInfo | undefined
@@ -64,7 +67,7 @@ export class SyncLink {
   async run(): Promise<void> {
     const { frame, host, connection } = this.#options
     try {
-      if (frame.take(READ_COST_BYTES) === 'ok') await this.#run()
+      if (this.#take(READ_COST_BYTES) === 'ok') await this.#run()
       else {
         const full = ending('SYNC_LIMIT', 'there is no memory to read a session')
         host.deliver({ type: 'broken', link: this.link, ending: full })
@@ -101,6 +104,8 @@ export class SyncLink {
     this.#over = true
     const { code, reason } = closeOf(end, this.connection.outbound)
     this.connection.close(code, reason)
+    // Not when the read has ended: whoever ends it may need the memory now.
+    this.#reader?.[Symbol.dispose]()
     this.resume()
   }
 
@@ -120,8 +125,13 @@ export class SyncLink {
   }
 
   async #read({ receive }: BiStream): Promise<void> {
-    const { frameBytesMax, frame: charge, host } = this.#options
+    const { frameBytesMax, frame, host } = this.#options
+    const charge = {
+      take: (bytes: number) => this.#take(bytes),
+      give: (bytes: number) => frame.give(bytes),
+    }
     using reader = new FrameReader({ frameBytesMax, charge })
+    this.#reader = reader
     while (!this.#over) {
       const chunk = await receive.read(READ_BYTES)
       if (!chunk) {
@@ -138,8 +148,18 @@ export class SyncLink {
         }
         host.deliver({ type: 'frame', link: this.link, bytes })
       }
-      host.deliver({ type: 'flush' })
+      if (!this.#over) {
+        host.deliver({ type: 'flush', link: this.link, unfinished: !reader.atBoundary })
+      }
     }
+  }
+
+  /** Charges what is read; in a full pool, frames of others that take long make room. */
+  #take(bytes: number): Admission {
+    const { frame, host } = this.#options
+    let admission = frame.take(bytes)
+    while (admission === 'pool' && !this.#over && host.yieldFrame()) admission = frame.take(bytes)
+    return admission
   }
 
   async #write(frames: Uint8Array): Promise<void> {

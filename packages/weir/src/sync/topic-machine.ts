@@ -18,9 +18,9 @@ import {
   type Ticket,
   Tickets,
 } from '../machine/index.ts'
-import { Backoff, msBetween, type Random } from '../runtime/index.ts'
+import { addMs, Backoff, msBetween, type Random } from '../runtime/index.ts'
 import type { LogState, StoredOperation } from '../store/index.ts'
-import type { TopicEffects, TopicEvent } from './contract.ts'
+import type { Backlog, TopicEffects, TopicEvent } from './contract.ts'
 import type { SyncCounters } from './counters.ts'
 import { DeliveryMachine } from './delivery-machine.ts'
 import { ending } from './errors.ts'
@@ -52,18 +52,8 @@ export interface TopicMachineOptions {
   readonly relay?: 'live' | 'on-session' | undefined
   /** The first sequence number to deliver of a log that is in the store at the start. Default: only what is new. */
   readonly deliverFrom?: ((log: LogState) => number) | undefined
-}
-
-export interface Backlog {
-  /** Operations between the wire and the store. */
-  readonly ingest: number
-  /** Operations that wait for their predecessor. */
-  readonly held: number
-  readonly locks: number
-  /** Operations that wait in memory for the consumer. */
-  readonly deliver: number
-  /** Whether none waits for the consumer in the store. */
-  readonly settled: boolean
+  /** Leaves to the store what waits for the peers of other topics. Returns whether anything did. Default: there are none. */
+  readonly shedOthers?: (() => boolean) | undefined
 }
 
 const RESYNC_MOST_MS = 300_000
@@ -113,8 +103,10 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
       },
     })
     this.#ingest = new IngestMachine(this.#shared, account('ingest'), this.#buffer, this.#outcome())
-    this.#delivery = new DeliveryMachine(this.#shared, account('deliver'), () =>
-      this.#roster.shed(),
+    this.#delivery = new DeliveryMachine(
+      this.#shared,
+      account('deliver'),
+      () => this.#roster.shed() || (options.shedOthers?.() ?? false),
     )
     this.#keeper = new KeeperMachine(this.#shared, account('targets'), random, (peer) =>
       this.#roster.has(peer),
@@ -154,6 +146,16 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
       deliver: this.#delivery.size,
       settled: this.#delivery.settled,
     }
+  }
+
+  /** Since when the oldest unfinished frame is there; NEVER without one. */
+  get unfinishedSince(): Instant {
+    return this.#roster.unfinished?.unfinishedSince ?? NEVER
+  }
+
+  /** Leaves to the store what waits for peers. @returns whether anything did. */
+  shed(): boolean {
+    return this.#roster.shed()
   }
 
   peers(): IterableIterator<PeerState> {
@@ -250,6 +252,8 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
         this.#roster.session(event.link)?.sent(event.bytes)
         return
       case 'flush':
+        this.#roster.session(event.link)?.flushed(event.unfinished)
+        return
       case 'taken':
         // What there is to do is done after every event.
         return
@@ -306,6 +310,9 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
       case 'unwant':
         this.#keeper.unwant(event.peer)
         this.#roster.drop(event.peer)
+        return
+      case 'yield-frame':
+        this.#yieldFrame()
         return
       case 'refresh':
         this.#roster.refresh()
@@ -399,6 +406,13 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
     if (this.#delivery.page(ticket, undefined)) return this.#storeFailed(message)
     if (this.#ingest.verified(ticket, undefined) || this.#ingest.appended(ticket, undefined)) return
     for (const session of this.#roster.sessions()) if (session.storeFailed(ticket, message)) return
+  }
+
+  #yieldFrame(): void {
+    const session = this.#roster.unfinished
+    const { limits, now } = this.#shared
+    if (!session || now < addMs(session.unfinishedSince, limits.silenceMs / 3)) return
+    session.end(ending('SYNC_LIMIT', 'a frame that took long had to make room for others'))
   }
 
   /** Told once, and not each time. */

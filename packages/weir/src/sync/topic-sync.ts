@@ -10,7 +10,6 @@
  *
  * Memory: the terms of `syncTerms` for one topic, all charged inside the machine but for one entry per open topic.
  */
-import { setImmediate } from 'node:timers/promises'
 import { type Account, BoundedMap, type Ledger } from '../bounds/index.ts'
 import type { NodeId, TopicId } from '../core/index.ts'
 import type { Ticket } from '../machine/index.ts'
@@ -29,7 +28,15 @@ import {
 } from '../runtime/index.ts'
 import type { LogName, LogState, LogStore, StoredOperation } from '../store/index.ts'
 import type { Connection } from '../transport/index.ts'
-import type { LogRange, Published, SyncReport, TopicEffects, TopicEvent } from './contract.ts'
+import { Consumer } from './consumer.ts'
+import type {
+  Backlog,
+  LogRange,
+  Published,
+  SyncReport,
+  TopicEffects,
+  TopicEvent,
+} from './contract.ts'
 import { syncCounters } from './counters.ts'
 import { type Ending, endError, ending } from './errors.ts'
 import { offerTopic } from './handshake.ts'
@@ -39,8 +46,9 @@ import type { LogPolicy } from './policy.ts'
 import { publishError } from './publish-error.ts'
 import { logReport } from './report-log.ts'
 import type { PeerState } from './roster.ts'
+import { type PoolMember, SharedPools } from './shared-pools.ts'
 import { type LinkHost, SyncLink } from './sync-link.ts'
-import { type Backlog, TopicMachine } from './topic-machine.ts'
+import { TopicMachine } from './topic-machine.ts'
 import type { BatchVerifier } from './verifying.ts'
 
 export interface TopicSyncOptions {
@@ -61,6 +69,8 @@ export interface TopicSyncOptions {
   /** The parent of everything that runs here. */
   readonly scope: Scope
   readonly random: Random
+  /** Shared by the topics of a node, as the pools of `terms` are. Default: this topic is the only one. */
+  readonly pools?: SharedPools
   /** Whether operations of our own key reach `onOperation` as well. Default false. */
   readonly deliverOwn?: boolean
   /**
@@ -79,12 +89,6 @@ export interface TopicSyncOptions {
   onReport?(report: SyncReport): void
 }
 
-/**
- * After this many operations the machine is told that there is room again, and others have a turn of the event loop: over
- * a store in memory a consumer that waits for nothing would work off any backlog before anybody else runs.
- */
-const TAKEN_EVERY = 32
-
 export class TopicSync implements AsyncDisposable {
   readonly topic: TopicId
   readonly #options: TopicSyncOptions
@@ -98,10 +102,13 @@ export class TopicSync implements AsyncDisposable {
   #nextTicket = -1
   #timer: Timer | undefined
   #timerAt: Instant = NEVER
-  #consumerWake: (() => void) | undefined
+  readonly #consumer: Consumer
   #closing: Promise<void> | undefined
   #loaded = Promise.withResolvers<void>()
   #emptied: (() => void) | undefined
+  readonly #pools: SharedPools
+  /** A frame found no memory in the step that is under way. */
+  #crowded = false
 
   private constructor(options: TopicSyncOptions, account: Account) {
     const { scope, ledger, terms } = options
@@ -109,11 +116,21 @@ export class TopicSync implements AsyncDisposable {
     this.#options = options
     this.#account = account
     this.#scope = scope.child('sync')
-    this.#machine = new TopicMachine({ ...options, counters: syncCounters(scope.counters) })
+    this.#pools = options.pools ?? new SharedPools()
+    this.#machine = new TopicMachine({
+      ...options,
+      counters: syncCounters(scope.counters),
+      shedOthers: () => this.#pools.shed(),
+    })
     this.#links = new BoundedMap(ledger.require(terms.links))
     this.#waiting = new BoundedMap(ledger.require(terms.publishes))
+    this.#consumer = new Consumer({
+      take: () => this.#machine.shift(),
+      taken: () => this.#deliver({ type: 'taken' }),
+    })
     this.#fx = this.#effects()
     this.#scope.defer('machine', () => this.#dispose())
+    this.#scope.own('place', this.#pools.join(this.#member()))
   }
 
   /**
@@ -126,7 +143,10 @@ export class TopicSync implements AsyncDisposable {
     account.require(0, 1)
     const sync = new TopicSync(options, account)
     sync.#machine.start(sync.#now(), sync.#fx)
-    if (options.onOperation) sync.#scope.spawn('consumer', (signal) => sync.#consume(signal))
+    const { onOperation } = options
+    if (onOperation) {
+      sync.#scope.spawn('consumer', () => sync.#consumer.run(sync.#scope, onOperation))
+    }
     await sync.#loaded.promise
     return sync
   }
@@ -229,6 +249,22 @@ export class TopicSync implements AsyncDisposable {
     this.#account[Symbol.dispose]()
   }
 
+  /** This topic, as the others of the node see it. */
+  #member(): PoolMember {
+    const machine = this.#machine
+    return {
+      get unfinishedSince() {
+        return machine.unfinishedSince
+      },
+      yieldFrame: () => {
+        const { sessions } = machine
+        this.#deliver({ type: 'yield-frame' })
+        return machine.sessions < sessions
+      },
+      shed: () => machine.shed(),
+    }
+  }
+
   #now(): Instant {
     return this.#scope.clock.now()
   }
@@ -245,6 +281,10 @@ export class TopicSync implements AsyncDisposable {
 
   #afterStep(): void {
     if (this.#emptied && this.#machine.sessions === 0) this.#emptied()
+    if (this.#crowded) {
+      this.#crowded = false
+      this.#pools.yieldFrame()
+    }
     const { wakeAt } = this.#machine
     if (wakeAt >= this.#timerAt || this.#scope.closed) return
     // A timer that comes too early is harmless, so it is only ever brought forward.
@@ -282,6 +322,7 @@ export class TopicSync implements AsyncDisposable {
 
   readonly #host: LinkHost = {
     deliver: (event) => this.#deliver(event),
+    yieldFrame: () => this.#pools.yieldFrame(),
     reserve: (link, bytes) => {
       if (this.#scope.closed) return true
       const room = this.#machine.reserve(link, bytes, this.#now())
@@ -349,44 +390,6 @@ export class TopicSync implements AsyncDisposable {
     }
   }
 
-  async #consume(signal: AbortSignal): Promise<void> {
-    const { onOperation } = this.#options
-    let taken = 0
-    let sinceTurn = 0
-    signal.addEventListener('abort', () => this.#consumerWake?.(), { once: true })
-    while (!signal.aborted) {
-      const operation = this.#machine.shift()
-      if (!operation) {
-        if (taken > 0) {
-          taken = 0
-          this.#deliver({ type: 'taken' })
-          continue
-        }
-        await new Promise<void>((resolve) => {
-          this.#consumerWake = resolve
-        })
-        continue
-      }
-      try {
-        const result = onOperation!(operation)
-        if (result) await result
-      } catch (error) {
-        this.#scope.counters
-          .counter('sync_consumer_failures_total', 'Operations whose consumer failed.')
-          .add()
-        this.#scope.log.error('the consumer of a topic failed', { error })
-      }
-      if (++taken >= TAKEN_EVERY) {
-        taken = 0
-        this.#deliver({ type: 'taken' })
-      }
-      if (++sinceTurn >= TAKEN_EVERY) {
-        sinceTurn = 0
-        await setImmediate()
-      }
-    }
-  }
-
   /** Runs what was asked for and brings the answer back as an event. */
   #ask(name: string, ticket: Ticket, run: () => Promise<TopicEvent>): void {
     if (this.#scope.closed) return
@@ -448,11 +451,10 @@ export class TopicSync implements AsyncDisposable {
         this.#waiting.delete(ticket)
         resolve?.(result)
       },
-      ready: () => {
-        const wake = this.#consumerWake
-        this.#consumerWake = undefined
-        wake?.()
+      crowded: () => {
+        this.#crowded = true
       },
+      ready: () => this.#consumer.wake(),
       report: (report) => this.#report(report),
     }
   }

@@ -22,6 +22,7 @@ import {
   type BatchVerifier,
   type LogPolicy,
   type PeerState,
+  SharedPools,
   type SyncLimits,
   type SyncReport,
   type SyncTerms,
@@ -99,6 +100,7 @@ export class TopicStreams implements AsyncDisposable {
   readonly #publishes: Account
   readonly #forgotten: FinalizationRegistry<number>
   readonly #host: StreamHost
+  readonly #pools = new SharedPools()
   #nextId = 1
   #closing: Promise<void> | undefined
 
@@ -303,6 +305,7 @@ export class TopicStreams implements AsyncDisposable {
       limits: this.#options.syncLimits,
       scope,
       random: this.#options.random,
+      pools: this.#pools,
       deliverOwn: options.deliverOwn ?? false,
       deliverFrom: first,
       onOperation: (operation) => this.#deliver(topicKey, operation),
