@@ -162,6 +162,11 @@ export class MemoryConnection implements Connection, WireEnd, HalfOwner {
   }
 
   /** @internal */
+  freed(): void {
+    this.#options.freed()
+  }
+
+  /** @internal */
   ended(id: number): void {
     const stream = this.#streams.peek(id)
     if (!stream) return

@@ -80,7 +80,7 @@ export class MemoryEndpoint implements Endpoint, Listener {
     this.#scope.defer('connections', () => this.#closeAll())
     // Credit that was refused under pressure is given when it falls; no stream ends then, that would ask again.
     const eased = ledger.pressure.subscribe((level, previous) => {
-      if (level < previous) this.#feed()
+      if (level < previous) this.feed()
     })
     this.#scope.own('pressure', eased)
   }
@@ -268,7 +268,8 @@ export class MemoryEndpoint implements Endpoint, Listener {
         close: () => wire?.close(),
       },
       hungry: (half) => this.#addHungry(half),
-      freed: () => this.#feed(),
+      // The pool may be shared with others here, who hear of it in no other way.
+      freed: () => this.#options.network.freed(),
       ended: () => {
         this.#slots.delete(slot)
       },
@@ -298,8 +299,8 @@ export class MemoryEndpoint implements Endpoint, Listener {
     last.nextHungry = half
   }
 
-  /** Gives credit that came free to the streams that wait for it, oldest first. */
-  #feed(): void {
+  /** @internal Gives credit that came free to the streams that wait for it, oldest first. */
+  feed(): void {
     if (this.#feeding || !this.#hungry) return
     this.#feeding = true
     let waiting: ReceiveHalf | undefined = this.#hungry

@@ -41,6 +41,8 @@ export interface Listener {
   /** Whose it is; a bridge to several has none. */
   readonly nodeId?: NodeId
   dial(dial: Dial): void
+  /** Credit came free somewhere, and what waits for it may try again. */
+  feed?(): void
 }
 
 /** Faults, asked for each dial and each message; all optional. The simulator draws them from its seed. */
@@ -104,6 +106,11 @@ export class MemoryNetwork implements Disposable {
       while (before?.next && before.next.listener !== listener) before = before.next
       if (before) before.next = before.next?.next
     }
+  }
+
+  /** @internal Credit came free with one of the listeners. */
+  freed(): void {
+    for (let node = this.#listeners; node; node = node.next) node.listener.feed?.()
   }
 
   at(address: Address): Listener | undefined {

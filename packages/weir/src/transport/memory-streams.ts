@@ -18,6 +18,8 @@ import type { Message } from './wire.ts'
 /** What a half needs of its connection. */
 export interface HalfOwner {
   send(message: Message): void
+  /** Credit came free. */
+  freed(): void
   /** The half is over: it neither sends nor holds anything. */
   ended(stream: number): void
 }
@@ -226,7 +228,7 @@ export class ReceiveHalf implements RecvStream {
     // What was granted beyond the end is never used.
     this.#shrink(this.#windowBytes - this.#ring.length)
     this.#readBytes = 0
-    if (this.#ring.length > 0) return
+    if (this.#ring.length > 0) return this.#options.owner.freed()
     this.#end(undefined, undefined)
   }
 
@@ -252,6 +254,7 @@ export class ReceiveHalf implements RecvStream {
     if (this.#finished) {
       this.#shrink(bytes.length)
       if (this.#ring.length === 0) this.#end(undefined, undefined)
+      else this.#options.owner.freed()
     } else this.#consumed(bytes.length)
     return bytes
   }

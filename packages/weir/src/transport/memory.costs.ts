@@ -137,7 +137,7 @@ function fillReceive(account: Account): unknown {
   for (let bytes = window; bytes < account.term.payloadBytesMax; bytes += window) {
     const half = new ReceiveHalf({
       stream: bytes,
-      owner: { send() {}, ended() {} },
+      owner: { send() {}, freed() {}, ended() {} },
       account,
       windowFirstBytes: window,
       windowBytesMax: window,

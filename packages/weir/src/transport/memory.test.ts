@@ -163,6 +163,50 @@ test('transport.receive-pool: what one connection holds the other must wait for'
     },
   ))
 
+/** Four endpoints share one pool of four bytes, a window each. */
+const SHARED = Object.freeze({
+  ...{ endpointsMax: 4, receivePoolBytes: 1, connectionWindowBytesMax: 8 },
+  ...{ windowFirstBytes: 1, windowBytesMax: 1 },
+})
+
+test('credit that comes free at one endpoint is given to a stream of another', () =>
+  withNetwork(SHARED, async ({ connect, open, ledger, terms }) => {
+    const [out] = await connect()
+    for (let each = 0; each < 2; each++) await out.openBi()
+    assert.equal(ledger.row(terms.receivePool).bytes, 4)
+    const [other, otherInto] = await connect(open(), open())
+    const send = await other.openUni()
+    const write = send.write(text('x'))
+    await turns()
+    assert.ok(ledger.row(terms.receive).refused.pool > 0)
+    out.close()
+    await write
+    assert.deepEqual(await readBytes(await otherInto.acceptUni(), 1), text('x'))
+    other.close()
+  }))
+
+test('credit beyond the end of a stream is free before the stream was read', () =>
+  withNetwork(
+    { ...SHARED, windowFirstBytes: 4, windowBytesMax: 4 },
+    async ({ connect, open, ledger, terms }) => {
+      const [out] = await connect()
+      const unread = await out.openUni()
+      await unread.write(text('x'))
+      const [other, otherInto] = await connect(
+        open(),
+        open({ windowFirstBytes: 1, windowBytesMax: 1 }),
+      )
+      const late = await other.openUni()
+      const write = late.write(text('y'))
+      await turns()
+      assert.ok(ledger.row(terms.receive).refused.pool > 0)
+      await unread.finish()
+      await write
+      assert.deepEqual(await readBytes(await otherInto.acceptUni(), 1), text('y'))
+      other.close()
+    },
+  ))
+
 test('under critical pressure a new stream gets no credit, and gets it when the pressure falls', () =>
   withNetwork({}, async ({ ledger, connect }) => {
     const [out, into] = await connect()
