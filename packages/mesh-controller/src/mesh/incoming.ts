@@ -33,6 +33,7 @@ export type Problem =
   | 'snapshot-partial'
   | 'cluster-rebuilt'
   | 'objects-full'
+  | 'contested'
 
 export interface IncomingEffects {
   /** A row's desired state has changed. */

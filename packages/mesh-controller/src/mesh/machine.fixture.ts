@@ -69,8 +69,10 @@ export function setUp(objectsMax = 64) {
     problem: (problem, zone) => void done.push(`problem ${problem} ${zone}`),
     snapshotApplied: (zone) => void done.push(`applied ${zone.name}`),
   }
+  const clock = { ms: 0 }
   let seq = 0
-  const handle = (event: ReplicationEvent) => machine.handle(event, instant(0), effects)
+  const handle = (event: ReplicationEvent) =>
+    machine.handle(event, instant(clock.ms * 1000), effects)
   const operation = (
     body: Uint8Array,
     fields: { incarnation?: number; author?: NodeId; zone?: string } = {},
@@ -105,5 +107,5 @@ export function setUp(objectsMax = 64) {
     machine[Symbol.dispose]()
     ledger.assertEmpty()
   }
-  return { machine, effects, handle, operation, begin, observed, done, published, close }
+  return { machine, effects, handle, operation, begin, observed, done, published, clock, close }
 }

@@ -12,9 +12,10 @@ import type { NodeId, TopicId } from 'weir-mesh/core'
 import { type Fold, type Instant, instant, type Machine, NEVER, Reentry } from 'weir-mesh/machine'
 import { assert } from 'weir-mesh/runtime'
 import { compareResourceVersions } from '../kube/index.ts'
+import { hasToCalm, isPutBack, notePutBack } from './calm.ts'
 import { type Action, decide } from './decide.ts'
 import { Incoming, type IncomingEffects, type RemoteOperation } from './incoming.ts'
-import type { ObjectName } from './names.ts'
+import { describeObject, type ObjectName } from './names.ts'
 import { Outgoing, type PublishEffects } from './outgoing.ts'
 import { type Desired, isState, type Observed, type Row } from './row.ts'
 import { RowQueue } from './row-queue.ts'
@@ -110,12 +111,22 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
 
   /** Objects that wait for a write, a retry included. */
   get pending(): number {
-    return this.#queue.ready + this.#queue.waiting + this.#applying
+    return this.active + this.retrying + this.contested
+  }
+
+  /** Objects that are written now or as soon as there is a place. */
+  get active(): number {
+    return this.#queue.ready + this.#applying
   }
 
   /** Objects whose last write failed and that wait for another attempt. */
   get retrying(): number {
     return this.#queue.waiting
+  }
+
+  /** Objects that somebody else changes again and again, and that wait to be put back once more. */
+  get contested(): number {
+    return this.#queue.calming
   }
 
   get objects(): number {
@@ -156,14 +167,14 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   handle(event: ReplicationEvent, now: Instant, effects: ReplicationEffects): void {
     this.#reentry.enter(() => {
       this.#handle(event, now, effects)
-      this.#reconcile(effects)
+      this.#reconcile(now, effects)
     })
   }
 
   wake(now: Instant, effects: ReplicationEffects): void {
     this.#reentry.enter(() => {
       this.#queue.wake(now / 1000)
-      this.#reconcile(effects)
+      this.#reconcile(now, effects)
     })
   }
 
@@ -321,6 +332,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     const outrun = this.#outrun.delete(row)
     switch (outcome.type) {
       case 'written':
+        if (outcome.sent?.hash === row.acceptedFor) this.#notePutBack(row, now, effects)
         if (!outrun) this.#written(row, outcome.observed, outcome.sent)
         // What was written may not be what is wanted by now.
         row.again = true
@@ -333,6 +345,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
         this.#queue.done(row)
         break
       case 'conflict':
+        if (row.desired?.hash === row.acceptedFor) this.#notePutBack(row, now, effects)
         row.forgetGiven()
         // An object born here comes by the watch, with the content that has to be published.
         if (outcome.observed && outcome.observed.owner !== '' && !outrun) {
@@ -367,17 +380,32 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   }
 
   #touch(row: Row): void {
+    // The next edit of the same kind is no reason to be faster; what its owner says is.
+    if (row.state === 'calming' && isPutBack(row, this.#decide(row))) return
     this.#queue.add(row)
   }
 
-  #reconcile(effects: ReplicationEffects): void {
+  #decide(row: Row): Action {
+    return decide(row, (name) => this.#incoming.zone(name))
+  }
+
+  #notePutBack(row: Row, now: Instant, effects: ReplicationEffects): void {
+    if (!notePutBack(row, now / 1000)) return
+    effects.problem('contested', row.desired?.zone.name ?? '', describeObject(row))
+  }
+
+  #reconcile(now: Instant, effects: ReplicationEffects): void {
     while (this.#applying < this.#appliesMax) {
       const row = this.#queue.next()
       if (!row) return
-      const action = decide(row, (name) => this.#incoming.zone(name))
+      const action = this.#decide(row)
       if (action.type === 'none') {
         this.#queue.done(row)
         this.#rows.removeIfEmpty(row)
+        continue
+      }
+      if (hasToCalm(row, action, now / 1000)) {
+        this.#queue.calm(row, now / 1000)
         continue
       }
       this.#applying++

@@ -225,6 +225,7 @@ export class Replication implements AsyncDisposable {
       queued: this.#ownLog.queued,
       pending: this.#machine.pending,
       retrying: this.#machine.retrying,
+      contested: this.#machine.contested,
       failing: this.#machine.retrying > 0 ? this.#reporter.failedWrite : '',
       zones,
       tooLarge: [...this.#reporter.oversized()],
@@ -248,7 +249,7 @@ export class Replication implements AsyncDisposable {
     if (this.#options.bindUnknown && !this.#machine.zoneOf(author)) this.#bindUnknown(author, body)
     this.#dispatch({ type: 'operation', author, logId: operation.logId, seq, body })
     const most = this.#options.limits.pendingMax
-    while (this.#machine.pending - this.#machine.retrying > most && !this.#scope.closed) {
+    while (this.#machine.active > most && !this.#scope.closed) {
       await new Promise<void>((resolve) => {
         this.#idle = resolve
       })
@@ -432,7 +433,7 @@ export class Replication implements AsyncDisposable {
 
   /** Keeps the timer at the machine's deadline and tells the heartbeat whether there is work. */
   #arm(): void {
-    const active = this.#machine.pending - this.#machine.retrying
+    const active = this.#machine.active
     if (active === 0) this.#pulse.idle()
     if (active <= this.#options.limits.pendingMax) {
       this.#idle?.()

@@ -22,6 +22,8 @@ const HELP = Object.freeze({
   'snapshot-partial': 'Snapshots that ended without all of their objects.',
   'cluster-rebuilt': 'Snapshots of a zone whose cluster was replaced.',
   'objects-full': 'Objects that do not fit into the table of objects.',
+  contested:
+    'Replicas that somebody else changes again and again; they are put back after growing delays.',
   'owner-conflict': 'Objects that were born in two zones under one name.',
   'too-large': 'Own objects that are too large to travel.',
 } as const)

@@ -5,10 +5,8 @@
  * Delays have a fixed number of steps; rows of one step are sorted by time as they come.
  */
 import { assert } from 'weir-mesh/runtime'
+import { calmStep, RETRY_MS } from './calm.ts'
 import type { Row } from './row.ts'
-
-/** Delay before the next attempt, by the number of failures, in ms. */
-export const RETRY_MS = Object.freeze([100, 250, 500, 1000, 2000, 5000, 10_000, 30_000] as const)
 
 class RowList {
   head: Row | undefined
@@ -37,6 +35,7 @@ class RowList {
 export class RowQueue {
   readonly #ready = new RowList()
   readonly #waiting = Object.freeze(RETRY_MS.map(() => new RowList()))
+  readonly #calming = Object.freeze(RETRY_MS.map(() => new RowList()))
 
   /** Rows that are ready now. */
   get ready(): number {
@@ -48,10 +47,15 @@ export class RowQueue {
     return this.#waiting.reduce((sum, list) => sum + list.size, 0)
   }
 
+  /** Rows that wait because somebody else changes their objects again and again. */
+  get calming(): number {
+    return this.#calming.reduce((sum, list) => sum + list.size, 0)
+  }
+
   /** Puts a row at the end of the queue; one that waited is pulled forward, one under way is marked. */
   add(row: Row): void {
     if (row.state === 'busy') row.again = true
-    else if (row.state === 'waiting') this.#promote(row)
+    else if (row.state === 'waiting' || row.state === 'calming') this.#promote(row)
     else if (row.state === 'idle') {
       row.state = 'queued'
       this.#ready.push(row)
@@ -86,24 +90,35 @@ export class RowQueue {
     this.#waiting[step]!.push(row)
   }
 
+  /** The row is looked at again after a delay that grows with how often it was put back; see `calm`. */
+  calm(row: Row, nowMs: number): void {
+    assert(row.state === 'busy', 'a row that was not taken is calmed')
+    const step = calmStep(row)
+    row.state = 'calming'
+    row.retryAt = nowMs + RETRY_MS[step]!
+    this.#calming[step]!.push(row)
+  }
+
   /** Makes rows ready whose time has come. */
   wake(nowMs: number): void {
-    for (const list of this.#waiting) {
+    for (const list of [...this.#waiting, ...this.#calming]) {
       while (list.head && list.head.retryAt <= nowMs) this.#promote(list.head)
     }
   }
 
   /** When `wake` is wanted, in ms; Infinity for never. */
   get wakeAtMs(): number {
-    return this.#waiting.reduce(
-      (least, list) => Math.min(least, list.head?.retryAt ?? Infinity),
-      Infinity,
-    )
+    let least = Infinity
+    for (const lists of [this.#waiting, this.#calming]) {
+      for (const { head } of lists) if (head && head.retryAt < least) least = head.retryAt
+    }
+    return least
   }
 
   #promote(row: Row): void {
     // The list that holds it is the one of the failure before this wait.
-    this.#waiting[Math.min(row.failures - 1, RETRY_MS.length - 1)]!.remove(row)
+    if (row.state === 'calming') this.#calming[calmStep(row)]!.remove(row)
+    else this.#waiting[Math.min(row.failures - 1, RETRY_MS.length - 1)]!.remove(row)
     row.state = 'queued'
     this.#ready.push(row)
   }

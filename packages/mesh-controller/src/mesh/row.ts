@@ -40,7 +40,8 @@ export interface Desired {
   next: Desired | undefined
 }
 
-export type RowState = 'idle' | 'queued' | 'waiting' | 'busy'
+/** `waiting` for another attempt after a failure, `calming` before what somebody else did is put back once more. */
+export type RowState = 'idle' | 'queued' | 'waiting' | 'calming' | 'busy'
 
 export class Row implements ObjectName {
   readonly key: string
@@ -72,6 +73,9 @@ export class Row implements ObjectName {
   /** Something changed while a write was under way. */
   again = false
   failures = 0
+  /** How often what our server was given was put back, and until when the next time waits, in tenths of a second. */
+  putBacks = 0
+  calmAt = 0
   /** Whether a conflict of owners or an oversize was reported; it is reported once. */
   reported = false
   retryAt = 0
