@@ -236,3 +236,20 @@ test('a stateless reset of the peer ends the connection, one with another token 
   assert.equal(world.a.end!.farewell, undefined)
   world.close()
 })
+
+test('credit of the connection, byte by byte, has nobody looked at who waits for credit of a stream', () => {
+  const world = connected()
+  const stream = world.b.machine.open(false)!
+  world.b.machine.write(stream, new Uint8Array(100_000), 0)
+  let looked = 0
+  Object.defineProperty(stream.send, 'room', { get: () => (looked++, 0) })
+  for (let round = 0; round < 100; round++) {
+    world.forge(
+      world.b,
+      frame((bytes) => writeNumbers(bytes, 0, FrameType.maxData, 2 ** 20 + round)),
+    )
+  }
+  assert.equal(world.b.end, undefined)
+  assert.ok(looked <= 1, `${looked} times`)
+  world.close()
+})

@@ -208,9 +208,11 @@ export class Streams {
 
   maxData(limit: number): undefined {
     if (limit <= this.sendCredit.limit) return
+    // With some left nobody waits for this, and a peer that gives a byte in each frame has us look at nobody.
+    const waited = this.sendCredit.left <= 0
     this.sendCredit.limit = limit
     this.sendCredit.blocked.go()
-    this.#serveAll()
+    if (waited) this.#serveAll()
   }
 
   maxStreamData(id: number, limit: number): Violation | undefined {
