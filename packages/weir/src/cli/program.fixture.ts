@@ -67,6 +67,22 @@ export class Program implements AsyncDisposable {
     this.#child.stdin!.write(text)
   }
 
+  /** Its reader takes nothing until it has ended. */
+  pauseOutput(): void {
+    const out = this.#child.stdout!
+    out.pause()
+    this.#child.once('exit', () => out.resume())
+  }
+
+  /** Waits until its output has been full for a while. */
+  async stuck(): Promise<void> {
+    const out = this.#child.stdout!
+    for (let before = -1; before !== out.readableLength || before === 0; ) {
+      before = out.readableLength
+      await new Promise((resolve) => setTimeout(resolve, 1_000))
+    }
+  }
+
   endInput(): void {
     this.#child.stdin!.end()
   }

@@ -214,6 +214,28 @@ test(
     }),
 )
 
+test('a reader that has stopped does not hold up the end, and the line comes again', options, () =>
+  place(async ({ key, start }) => {
+    await key('a')
+    await key('b')
+    const pub = start('pub', 'a')
+    const peer = await peerOf(pub)
+    const sub = start('sub', 'b', ...peer)
+    await sub.address()
+    sub.pauseOutput()
+    // More than a pipe takes.
+    for (let count = 0; count < 400; count++) pub.write(`${count} ${'x'.repeat(1_000)}\n`)
+    await sub.stuck()
+    assert.deepEqual(await sub.stop('SIGTERM'), { code: 0, signal: null }, sub.errors)
+    const again = start('sub', 'b', ...peer)
+    const lines = await again.prints(1)
+    const [next] = lines[0]!.split(' ')
+    const printed = sub.lines.map((line) => line.split(' ')[0])
+    assert.ok(printed.length > 10)
+    assert.ok(Number(next) <= printed.length, `${next} after ${printed.length} lines`)
+  }),
+)
+
 test('each bad input ends with one coded line that says what to do', options, () =>
   place(async ({ key, start, run, folder }) => {
     await key('a')

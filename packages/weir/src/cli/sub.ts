@@ -7,13 +7,15 @@
 import type { Command } from 'commander'
 import { CborReader, toHex } from '../codec/index.ts'
 import type { Node } from '../node/index.ts'
-import { isWeirError, WeirError } from '../runtime/index.ts'
+import { type Clock, isWeirError, onAbort, type Timer, WeirError } from '../runtime/index.ts'
 import type { StoredOperation } from '../store/index.ts'
 import { type NodeConfig, nodeCommand, topicOf } from './node-command.ts'
 import type { UntilEnd } from './until-end.ts'
 
 /** Under which the store keeps how far `sub` has come. */
 const CURSOR = 'weir-sub'
+/** How long the reader may take for the line that is being written when the program ends. */
+const LAST_LINE_MS = 1_000
 
 export function subCommand(done: (code: number) => void): Command {
   const description = 'Print the operations of a topic, one a line, each once.'
@@ -33,7 +35,7 @@ async function printOperations(node: Node, config: NodeConfig, end: UntilEnd): P
     }
     const { operation } = event
     // One without a body prunes its log; there is nothing to print.
-    if (operation.body) await writeLine(textOf(operation))
+    if (operation.body && !(await writeLine(textOf(operation), node.scope.clock, signal))) return
     try {
       await stream.ack(operation)
     } catch (error) {
@@ -68,11 +70,21 @@ const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}]/gu
 const escaped = (character: string): string =>
   character === '\t' ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 
-/** Waits until standard output has taken the line, so that a slow reader holds us up and nothing is noted too early. */
-function writeLine(text: string): Promise<void> {
+/**
+ * Waits until standard output has taken the line, so that a slow reader holds us up and nothing is noted too early.
+ *
+ * @returns false when the program ends and the reader does not take the line: then it comes again after the next start.
+ */
+function writeLine(text: string, clock: Clock, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {
+    let timer: Timer | undefined
+    const listener = onAbort(signal, () => {
+      timer = clock.start(LAST_LINE_MS, () => resolve(false))
+    })
     process.stdout.write(`${text}\n`, (error) => {
-      if (!error) return resolve()
+      listener[Symbol.dispose]()
+      timer?.cancel()
+      if (!error) return resolve(true)
       reject(
         new WeirError('OUTPUT_CLOSED', 'nobody reads the output any more; start again', {
           cause: error,

@@ -7,6 +7,8 @@ import { constants } from 'node:os'
 /** Longest time that an orderly end may take; whatever still hangs then is left behind. */
 const END_DEADLINE_MS = 4_800
 const EXIT_OVERDUE = 1
+/** For what was written last and is still on its way to a reader. */
+const LAST_OUTPUT_MS = 200
 
 export class UntilEnd implements Disposable {
   readonly #abort = new AbortController()
@@ -49,5 +51,9 @@ export class UntilEnd implements Disposable {
     process.off('SIGINT', this.#onSignal)
     process.off('SIGTERM', this.#onSignal)
     process.stdin.destroy()
+    if (!this.signal.aborted) return
+    clearTimeout(this.#deadline)
+    // All has ended. Output that nobody reads would keep the process alive, and cannot be given up in another way.
+    setTimeout(() => process.exit(), LAST_OUTPUT_MS).unref()
   }
 }
