@@ -6,6 +6,7 @@ import test from 'node:test'
 import { CountedClock, type LogLine } from '../../testing/index.ts'
 import { KeyPair, topicId } from '../core/index.ts'
 import { createLogger, systemClock } from '../runtime/index.ts'
+import { wireBytesLeast } from '../sync/index.ts'
 import type { TopicStream } from '../topics/index.ts'
 import { MemoryNetwork, memoryTransport } from '../transport/index.ts'
 import { Node, type NodeOptions, planNode } from './index.ts'
@@ -144,6 +145,9 @@ test('one number decides: a limit that is too small names what is missing, a lar
     assert.deepEqual(plan.v8Flags, [])
     assert.ok(limits.topics.topicsMax >= before)
     before = limits.topics.topicsMax
+    const { topicsMax, peersMax, frameBytesMax, wireBytesMax } = limits.sync
+    const sessions = Math.min(topicsMax * peersMax, 2 * peersMax + 4)
+    assert.ok(wireBytesMax >= wireBytesLeast(frameBytesMax, sessions), `${mib} MiB`)
   }
   const few = await planNode({ memoryBytes: 64 * MIB, transport, topicsMax: 1, peersMax: 2 })
   assert.equal(few.limits.topics.topicsMax, 1)

@@ -14,7 +14,7 @@ import {
   type SqliteStoreLimits,
   sqliteStoreTerms,
 } from '../store/index.ts'
-import { type SyncLimits, syncLimits, syncTerms } from '../sync/index.ts'
+import { type SyncLimits, syncLimits, syncTerms, wireBytesLeast } from '../sync/index.ts'
 import { topicLimits, topicTerms } from '../topics/index.ts'
 import { loadTransport, type Transport, type TransportName } from '../transport/index.ts'
 import { acceptTerms } from './memory.ts'
@@ -101,7 +101,7 @@ export async function planNode(options: NodePlanOptions) {
 }
 
 function planFor(options: NodePlanOptions, of: Size, transport: Transport) {
-  const connectionsMax = 2 * of.peersMax + 4
+  const connectionsMax = connectionsOf(of)
   const limits = {
     sync: syncLimits(syncLimitsOf(of)),
     topics: topicLimits({
@@ -151,6 +151,11 @@ function planFor(options: NodePlanOptions, of: Size, transport: Transport) {
   return { plan, terms, limits, store, transport: planned }
 }
 
+// Each session is a connection of its own.
+const connectionsOf = (of: Size): number => 2 * of.peersMax + 4
+/** One for each peer and topic; a second one with a peer is surplus and may be refused. */
+const sessionsOf = (of: Size): number => Math.min(of.topicsMax * of.peersMax, connectionsOf(of))
+
 function syncLimitsOf(of: Size): Partial<SyncLimits> {
   const { frameBytesMax: frame, queueMax } = of
   return {
@@ -163,7 +168,7 @@ function syncLimitsOf(of: Size): Partial<SyncLimits> {
     ingestMax: 4 * queueMax,
     ingestPerSessionMax: 2 * queueMax,
     ingestBytesMax: 2 * frame + 256 * KIB,
-    wireBytesMax: 4 * frame,
+    wireBytesMax: Math.max(4 * frame, wireBytesLeast(frame, sessionsOf(of))),
     deliverMax: queueMax,
     liveMax: queueMax,
     queueBytesMax: 2 * frame,

@@ -17,7 +17,7 @@ export {
 } from './gossip-buffer.ts'
 export { acceptTopic, type HandshakeOptions, offerTopic } from './handshake.ts'
 export { type HandshakeEffects, HandshakeMachine } from './handshake-machine.ts'
-export { DEFAULT_SYNC_LIMITS, type SyncLimits, syncLimits } from './limits.ts'
+export { DEFAULT_SYNC_LIMITS, type SyncLimits, syncLimits, wireBytesLeast } from './limits.ts'
 export { type SyncTerms, syncTerms } from './memory.ts'
 export {
   decodeHandshake,

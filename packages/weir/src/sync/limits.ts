@@ -1,6 +1,6 @@
 /** What sync may hold and how long it waits. All are local policy and invisible on the wire. */
 import { assert } from '../runtime/index.ts'
-import { OPERATION_SHELL_BYTES } from './memory.ts'
+import { OPERATION_SHELL_BYTES, READ_COST_BYTES } from './memory.ts'
 
 export interface SyncLimits {
   /** Topics that are open at once. Default 8. */
@@ -29,7 +29,10 @@ export interface SyncLimits {
   readonly batchMax: number
   /** Batches in verification at once, per topic. Default 4. */
   readonly batchesMax: number
-  /** Bytes of unfinished frames and of frames being sent, of all sessions. Default 8 MiB. */
+  /**
+   * Bytes of unfinished frames and of frames being sent, of all sessions, and 33 KiB to read into for each session. A
+   * session that would leave less than one frame of it is refused: with the default there are about 200. Default 8 MiB.
+   */
   readonly wireBytesMax: number
   /** Operations that wait for a consumer in memory, per topic; more wait in the store. Default 256. */
   readonly deliverMax: number
@@ -109,6 +112,10 @@ export const DEFAULT_SYNC_LIMITS: SyncLimits = Object.freeze({
   retryMostMs: 30_000,
   resyncMs: 2_000,
 })
+
+/** The least `wireBytesMax` with which that many sessions are admitted. */
+export const wireBytesLeast = (frameBytesMax: number, sessions: number): number =>
+  frameBytesMax + sessions * READ_COST_BYTES
 
 /** Completes and checks limits; a wrong one is a mistake of the program. */
 export function syncLimits(given: Partial<SyncLimits> = {}): SyncLimits {

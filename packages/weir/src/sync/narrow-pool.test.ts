@@ -11,7 +11,7 @@ const COUNT = 10
 const FREE_BYTES = 24 * KIB
 
 test('where a page or a batch finds no memory a single operation is sent', async () => {
-  const wireBytesMax = 128 * KIB
+  const wireBytesMax = 192 * KIB
   const plan = planNodes({ nodes: 2, limits: { frameBytesMax: 64 * KIB, wireBytesMax } })
   await withLedger(plan.terms, async (ledger, scope) => {
     const mesh = makeMesh(plan, ledger, scope)

@@ -4,6 +4,7 @@ import test from 'node:test'
 import { withLedger } from '../../testing/index.ts'
 import { keyOf, makeLog, makeMesh, planNodes, rawEndpoint, TOPIC, until } from './fixtures.ts'
 import { encodeDone, encodeHave } from './messages.ts'
+import { SharedPools } from './shared-pools.ts'
 
 const KIB = 1024
 const LIMITS = {
@@ -47,6 +48,39 @@ test('what waits for a peer that takes nothing makes room for what waits for the
     }
     assert.equal(b.got.length, COMING.count)
     assert.equal([...b.sync.peers()].length, 2)
+    raw.connection.close(0, '')
+  })
+})
+
+test('what waits for a peer of one topic makes room for the consumer of another', async () => {
+  const plan = planNodes({ nodes: 4, limits: LIMITS })
+  await withLedger(plan.terms, async (ledger, scope) => {
+    const mesh = makeMesh(plan, ledger, scope)
+    const pools = new SharedPools()
+    const a = await mesh.node(0, {}, async (store) => {
+      await store.append(TOPIC, makeLog({ key: keyOf(1), ...COMING }))
+    })
+    // Two topics of one node: they share the pools.
+    const b = await mesh.node(1, { pools, relay: 'on-session' })
+    const c = await mesh.node(2, { pools })
+    const raw = await rawEndpoint(mesh, ledger, scope, 3).dial(c)
+    await raw.handshake()
+    await raw.send(2, encodeHave([]))
+    await raw.send(2, encodeDone())
+    await until(() => [...c.sync.peers()].some(({ live }) => live))
+    let waits = false
+    for (const operation of makeLog({ key: keyOf(3), ...WAITING })) {
+      await c.sync.publish(operation)
+      waits ||= ledger.row(plan.sync.live).bytes > LIMITS.queueBytesMax - COMING.bodyBytes
+      if (waits) break
+    }
+    assert.ok(waits, `${ledger.row(plan.sync.live).bytes} bytes wait`)
+    b.sync.connect(a.id)
+    for (let tries = 0; tries < 1_000 && b.got.length < COMING.count; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    assert.equal(b.got.length, COMING.count)
+    assert.equal([...c.sync.peers()].length, 1)
     raw.connection.close(0, '')
   })
 })

@@ -40,7 +40,7 @@ import type {
 import { syncCounters } from './counters.ts'
 import { type Ending, endError, ending } from './errors.ts'
 import { offerTopic } from './handshake.ts'
-import type { SyncLimits } from './limits.ts'
+import { type SyncLimits, wireBytesLeast } from './limits.ts'
 import type { SyncTerms } from './memory.ts'
 import type { LogPolicy } from './policy.ts'
 import { publishError } from './publish-error.ts'
@@ -302,8 +302,12 @@ export class TopicSync implements AsyncDisposable {
     const { ledger, terms, limits } = this.#options
     const number = this.#nextLink++
     const frame = this.#scope.closed ? undefined : ledger.open(terms.frame)
+    // However many sessions there are, a frame of full length has room beside what they all read into.
+    const { instances } = ledger.row(terms.frame)
+    const crowd = wireBytesLeast(limits.frameBytesMax, instances) > limits.wireBytesMax
     const link =
       frame &&
+      !crowd &&
       new SyncLink({
         link: number,
         connection,
@@ -315,6 +319,7 @@ export class TopicSync implements AsyncDisposable {
         signal: this.#scope.signal,
       })
     if (link && this.#links.set(number, link) === 'ok') return link
+    if (crowd) frame?.refuse()
     frame?.[Symbol.dispose]()
     connection.close(0, '')
     throw endError(ending('SYNC_LIMIT', 'there is no room for another session of this topic'))
