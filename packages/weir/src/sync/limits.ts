@@ -52,7 +52,10 @@ export interface SyncLimits {
   readonly connectMs: number
   /** Until the topic handshake must be over. Default 5 s. */
   readonly handshakeMs: number
-  /** Without a frame during the initial sync. Default 30 s. */
+  /**
+   * Without a frame during the initial sync, and in live mode from the beginning of a frame to its end. After a third of it
+   * an unfinished frame makes room when `wireBytesMax` is used up. Default 30 s.
+   */
   readonly silenceMs: number
   /** Without the peer taking a byte that we send. Default 60 s. */
   readonly stallMs: number
