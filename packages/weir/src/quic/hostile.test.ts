@@ -242,7 +242,11 @@ test('credit of the connection, byte by byte, has nobody looked at who waits for
   const stream = world.b.machine.open(false)!
   world.b.machine.write(stream, new Uint8Array(100_000), 0)
   let looked = 0
-  Object.defineProperty(stream.send, 'room', { get: () => (looked++, 0) })
+  const look = () => {
+    looked++
+    return 0
+  }
+  Object.defineProperty(stream.send, 'room', { get: look })
   for (let round = 0; round < 100; round++) {
     world.forge(
       world.b,
@@ -251,5 +255,32 @@ test('credit of the connection, byte by byte, has nobody looked at who waits for
   }
   assert.equal(world.b.end, undefined)
   assert.ok(looked <= 1, `${looked} times`)
+  world.close()
+})
+
+test('a peer that moves with each packet is answered with little, and takes no records', () => {
+  const world = connected()
+  const home = world.a.address
+  const elsewhere = { host: '10.9.9.9', port: 9 }
+  let [received, sent] = [0, 0]
+  world.watch = (from, bytes) => {
+    if (from === world.b) sent += bytes.length
+  }
+  const before = [...world.ledger.rows()].find(({ term }) => term.name === 'quic.records')!.bytes
+  for (let round = 0; round < 1_000; round++) {
+    world.forge(
+      world.b,
+      Uint8Array.of(FrameType.ping, 0, 0, 0),
+      undefined,
+      round % 2 ? home : elsewhere,
+    )
+    received += 33
+    world.b.machine.flush(instant(world.now), world.b)
+  }
+  assert.equal(world.b.machine.stats.moves, 1_000)
+  assert.ok(sent <= 3 * received, `${sent} bytes for ${received}`)
+  assert.ok(world.b.machine.stats.inFlight <= world.b.machine.stats.window)
+  const { bytes } = [...world.ledger.rows()].find(({ term }) => term.name === 'quic.records')!
+  assert.ok(bytes <= before + 1_024, `${bytes - before} bytes of records`)
   world.close()
 })

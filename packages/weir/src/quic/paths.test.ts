@@ -107,7 +107,7 @@ test('a client that moved to another host is met with a new window, to another p
     world.run(() => {
       const { moves, window } = b.machine.stats
       if (moves > 0) least = Math.min(least, window)
-      return moves > 0 && ++probes > 300
+      return moves > 0 && (++probes > 300 || (a.done && b.done))
     })
     if (host === '10.0.0.1') assert.ok(least > 12_000, `${least}`)
     else assert.ok(least <= 12_000, `${least}`)

@@ -191,7 +191,7 @@ export class PacketsIn {
     // Who moves on purpose takes another id, and so do we, so that nobody can link the paths (RFC 9000 section 9.5).
     if (paths.usesOtherId(localId)) remoteIds.switch()
     const probeUs = Math.max(recovery.firstProbeUs(application), NEW_PATH_PROBE_US)
-    paths.move(remote, bytes.length, now + PROVE_PROBES * probeUs, localId)
+    paths.move(remote, bytes.length, now, now + PROVE_PROBES * probeUs, localId)
   }
 
   #forged(keys: PacketKeys): void {

@@ -250,7 +250,13 @@ export class PacketsOut {
   }
 
   /** Pads, numbers, seals and records the packet. @returns where it ends. */
-  #seal(space: PacketSpace, start: number, numberLength: number, padTo: number): number {
+  #seal(
+    space: PacketSpace,
+    start: number,
+    numberLength: number,
+    padTo: number,
+    recorded = true,
+  ): number {
     const state = this.#state
     const packet = this.#packet
     const { bytes } = packet
@@ -286,7 +292,7 @@ export class PacketsOut {
     space.nextNumber++
     if (packet.eliciting) {
       this.#loneAcks = 0
-      state.recovery.sent(space, number, end - start, state.now)
+      if (recorded) state.recovery.sent(space, number, end - start, state.now)
       if (state.spokeAt === 0) state.spokeAt = state.now
     } else {
       space.sent.abandon()
@@ -387,15 +393,18 @@ export class PacketsOut {
     path.sent += this.#onPath(remote, FrameType.pathChallenge, challenge!, allowance)
   }
 
-  /** One packet with this frame alone. @returns its length. */
+  /**
+   * One packet with this frame alone, of which no record is kept: it says nothing of the path in use, is never repeated,
+   * and peers that move without an end would fill the records with it. @returns its length.
+   */
   #onPath(to: Remote, type: number, data: Uint8Array, bytesMax: number): number {
     const { application, effects } = this.#state
     const packet = this.#packet
-    if (bytesMax < LATE_BYTES_MIN || !application.sent.hasRoom()) return 0
+    if (bytesMax < LATE_BYTES_MIN) return 0
     const begun = this.#begin(application, 0, DATAGRAM_BYTES_MIN)
     if (begun < 0) return 0
     packet.wroteOnce(writePath(packet.bytes, packet.at, type, data))
-    const end = this.#seal(application, 0, begun, Math.min(bytesMax, DATAGRAM_BYTES_MIN))
+    const end = this.#seal(application, 0, begun, Math.min(bytesMax, DATAGRAM_BYTES_MIN), false)
     effects!.send(packet.bytes, end, to)
     return end
   }

@@ -29,6 +29,8 @@ export class Path {
   challengeAt = Number.POSITIVE_INFINITY
   /** When the proof must be there. */
   proveUntil = Number.POSITIVE_INFINITY
+  /** It is not asked again before, or a peer that moves with each packet would be answered by a large one each time. */
+  askAgainAt = 0
   /** The id of ours that the peer used there. */
   localId: Uint8Array | undefined
 
@@ -70,7 +72,7 @@ export class Paths {
   }
 
   /** The peer has moved: what it sends last comes from another address. */
-  move(remote: Remote, bytes: number, proveUntil: number, localId: Uint8Array): void {
+  move(remote: Remote, bytes: number, now: number, proveUntil: number, localId: Uint8Array): void {
     const { current, previous } = this
     this.moves++
     if (previous && sameRemote(previous.remote, remote)) {
@@ -81,7 +83,10 @@ export class Paths {
     }
     if (current.validated) {
       this.previous = current
-      current.ask(this.#random)
+      if (now >= current.askAgainAt) {
+        current.ask(this.#random)
+        current.askAgainAt = proveUntil
+      }
     }
     this.current = new Path(remote, false)
     this.current.ask(this.#random)
