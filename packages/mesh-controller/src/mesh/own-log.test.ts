@@ -3,9 +3,8 @@ import { test } from 'node:test'
 import { Ledger, planMemory } from 'weir-mesh/bounds'
 import { KeyPair, type LogId } from 'weir-mesh/core'
 import { Heartbeats, Scope, systemRandom } from 'weir-mesh/runtime'
-import type { Published } from 'weir-mesh/sync'
 import { meshTerms } from './memory.ts'
-import { OwnLog } from './own-log.ts'
+import { OwnLog, type OwnLogOptions } from './own-log.ts'
 import { BODY_BYTES_MAX } from './sizes.ts'
 
 const terms = meshTerms({
@@ -18,7 +17,7 @@ const terms = meshTerms({
 })
 
 /** An own log with one operation in its queue, which has no room for another then. */
-function openFull(publish: () => Promise<Published>) {
+function openFull(publish: OwnLogOptions['publish']) {
   const ledger = new Ledger(planMemory(Object.values(terms), { limitBytes: 2 ** 31 }), {
     assertLeaks: true,
   })
@@ -62,5 +61,30 @@ test('who waits for room when the log is closed is told, at the abort of the sco
   await scope.close()
   assert.equal(scope.counters.value('scope_close_overdue_total'), 0)
   await waits
+  ledger.assertEmpty()
+})
+
+// The news of what was deleted waited behind a snapshot for which there was no room, as long as it was not begun anew.
+test('after it was given up nothing waits, and the next begin goes on', async () => {
+  let full = true
+  const kept: number[] = []
+  const { log, scope, ledger, append } = openFull(async (operation) => {
+    if (full && operation.seq > 0) return 'full'
+    kept.push(operation.seq)
+    return 'kept'
+  })
+  await log.inRoom(append)
+  await assert.rejects(log.kept(1), { code: 'OWN_LOG_FULL' })
+  log.giveUp()
+  let there = 0
+  await log.inRoom(() => void there++)
+  for (let count = 0; count < 5; count++) append()
+  assert.deepEqual([there, log.queued], [1, 0])
+  full = false
+  log.append(7, new Uint8Array(8), true)
+  log.append(8, new Uint8Array(8), false)
+  await log.kept(8)
+  assert.deepEqual(kept, [0, 7, 8])
+  await scope.close()
   ledger.assertEmpty()
 })

@@ -3,7 +3,7 @@
  * the peers. Strictly in order, one batch at a time.
  *
  * When the store has no room, a snapshot makes it: its begin carries the prune flag, and what was waiting before it is
- * left out, because the snapshot says it again. Nothing else is dropped: whoever produces changes waits for room, and
+ * left out, because the snapshot says it again; one that finds no room either is given up. Nothing else is dropped: whoever produces changes waits for room, and
  * acts in the turn in which it was there: one who acts later may find it taken by another who waited too.
  *
  * Memory: the bodies in the queue, charged to `mesh.publish-queue`, and one signed batch of them.
@@ -72,6 +72,7 @@ export class OwnLog implements AsyncDisposable {
   #failure: unknown
   #signed: readonly StoredOperation[] = Object.freeze([])
   #prunes = 0
+  #givenUp = false
   #full = false
   /** Times in a row that nothing of a batch was taken. */
   #refusals = 0
@@ -161,8 +162,18 @@ export class OwnLog implements AsyncDisposable {
     act()
   }
 
+  /**
+   * The store has no room for what waits. Until the next begin nothing is queued: its snapshot says all of it, and the
+   * news of what was deleted, which makes room, does not wait meanwhile.
+   */
+  giveUp(): void {
+    this.#givenUp = this.#prunes === 0
+  }
+
   /** Queues an operation; `hasRoom` was true before the event that led to it. */
   append(seq: number, body: Uint8Array, prune: boolean): void {
+    if (prune) this.#givenUp = false
+    else if (this.#givenUp) return
     const admission = this.#queue.push({ seq, body, prune })
     assert(admission === 'ok', `an operation was decided without room for it: ${admission}`)
     if (prune) this.#prunes++
@@ -202,7 +213,8 @@ export class OwnLog implements AsyncDisposable {
   }
 
   async #writeBatch(): Promise<void> {
-    if (this.#full) this.#leaveOutSuperseded()
+    if (this.#full || this.#givenUp) this.#leaveOutSuperseded()
+    if (this.#queue.size === 0) return
     if (this.#signed.length === 0) this.#signed = this.#sign()
     const batch = this.#signed
     const answers = await Promise.all(batch.map((operation) => this.#options.publish(operation)))
@@ -236,8 +248,8 @@ export class OwnLog implements AsyncDisposable {
 
   /** A snapshot that begins in the queue says all that waits before it once more. */
   #leaveOutSuperseded(): void {
-    if (this.#prunes === 0) return
-    while (!this.#queue.peek()!.prune) this.#shift()
+    if (this.#prunes === 0 && !this.#givenUp) return
+    while (this.#queue.size > 0 && !this.#queue.peek()!.prune) this.#shift()
     this.#signed = Object.freeze([])
     this.#full = false
     this.#wakeWaiting()

@@ -133,11 +133,13 @@ export class Replication implements AsyncDisposable {
       cluster: this.#cluster,
       resources: () => this.#resources,
       collection: (resource, namespace) => this.#coverage.collection(resource, namespace),
+      bytes: () => this.#machine.outgoing.liveBytes,
       count: () => this.#machine.outgoing.liveObjects,
       dispatch: (event) => this.#dispatch(event),
       inRoom: (act) => this.#ownLog.inRoomOfSnapshot(act),
       inRoomOfBegin: (act) => this.#ownLog.inRoomOfBegin(act),
       kept: () => this.#ownLog.kept(this.#machine.outgoing.seq - 1),
+      giveUp: () => this.#ownLog.giveUp(),
       unsent: () => this.#machine.unsent(),
       takeStale: () => {
         const stale = this.#stale
@@ -409,6 +411,7 @@ export class Replication implements AsyncDisposable {
     if (this.#scope.closed) return
     this.#handled++
     this.#machine.handle(event, this.#scope.clock.now(), this.#effects)
+    this.#snapshotter.changed()
     this.#arm()
   }
 

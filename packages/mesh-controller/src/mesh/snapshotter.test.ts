@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { seededRandom } from 'weir-mesh/runtime'
+import { Heartbeats, ManualClock, Scope, seededRandom, WeirError } from 'weir-mesh/runtime'
+import type { Fault } from '../api-server/faults.ts'
 import { type TestCluster, until, WIDGETS, widget, withCluster } from '../api-server/testing.ts'
 import type { JsonObject, KubeClient } from '../kube/index.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
@@ -24,10 +25,12 @@ async function setUp(
     resources: () => [{ name: 'demo.weir.example/Widget', ref: WIDGETS, namespaces: ['default'] }],
     collection,
     count: () => 1,
+    bytes: () => 1,
     dispatch: ({ type }) => void events.push(type),
     inRoom: async (act) => act(),
     inRoomOfBegin: async (act) => act(),
     kept: async () => {},
+    giveUp: () => {},
     unsent: () => [],
     takeStale: () => undefined,
   })
@@ -104,3 +107,140 @@ test('an object that is larger alone than an answer may be is passed over, and o
     },
     { kube: { responseBytesMax: 100_000 } },
   ))
+
+/** Pages of 128, 128 and 44 objects; `fault` is asked for each request of one, with how often it was asked for before. */
+async function withPages(
+  fault: (page: number, tries: number) => Fault | undefined,
+  run: (snapshotter: Snapshotter, events: string[], asked: number[]) => Promise<void>,
+): Promise<void> {
+  await withCluster(async (cluster) => {
+    for (let at = 0; at < 299; at++) await cluster.client.create(WIDGETS, widget(`p${at}`))
+    const tokens: string[] = []
+    const asked: number[] = []
+    cluster.faults = ({ path, query, watch }) => {
+      if (watch || !path.endsWith('/widgets') || !query.has('limit')) return undefined
+      const token = query.get('continue') ?? ''
+      if (!tokens.includes(token)) tokens.push(token)
+      const page = tokens.indexOf(token)
+      asked[page] = (asked[page] ?? 0) + 1
+      return fault(page, asked[page]! - 1)
+    }
+    const identity = new ClusterIdentity(cluster.client, cluster.scope.log)
+    const { snapshotter, events } = await setUp(cluster, identity, () => known(true))
+    await run(snapshotter, events, asked)
+  })
+}
+
+// With a hundred pages and some percent of failures it never came to the end.
+test('a page that fails is asked for again, and the snapshot goes on', () =>
+  withPages(
+    (page, tries) =>
+      tries < 2 ? ([{ status: 500 }, { hangUp: true }][(page + tries) % 2] as Fault) : undefined,
+    async (snapshotter, events, asked) => {
+      await until('it was written', () => snapshotter.written === 1)
+      assert.deepEqual(asked.length, 3)
+      assert.ok(asked.every((times) => times >= 3))
+      assert.equal(events.filter((type) => type === 'snapshot-begin').length, 1)
+      assert.equal(events.filter((type) => type === 'snapshot-item').length, 300)
+    },
+  ))
+
+test('a token that has expired begins the snapshot anew, and so does a page that fails on', () =>
+  withPages(
+    (page, tries) =>
+      page === 1 && tries === 0
+        ? { status: 410 }
+        : page === 2 && tries < 6
+          ? { status: 500 }
+          : undefined,
+    async (snapshotter, events, asked) => {
+      await until('it was written', () => snapshotter.written === 1)
+      assert.deepEqual(
+        events.filter((type) => type !== 'snapshot-item'),
+        [
+          'snapshot-begin',
+          'snapshot-abort',
+          'snapshot-begin',
+          'snapshot-abort',
+          'snapshot-begin',
+          'snapshot-end',
+        ],
+      )
+      assert.deepEqual(asked.slice(0, 2), [3, 3])
+    },
+  ))
+
+test('a store without room is asked less and less while nothing changes, and soon when there is less', async () => {
+  const clock = new ManualClock()
+  const scope = new Scope('test', { clock })
+  const at: number[] = []
+  let bytes = 10
+  let left = 100
+  const client = {
+    get: async () => ({ metadata: { name: 'kube-system', uid: 'one' } }),
+    list: async () => ({ items: [], resourceVersion: '1' }),
+  } as unknown as KubeClient
+  const cluster = new ClusterIdentity(client, scope.log)
+  await cluster.learn(scope.signal)
+  const snapshotter = new Snapshotter({
+    scope,
+    client,
+    random: seededRandom(1),
+    heartbeat: new Heartbeats(clock).register('snapshot', { deadlineMs: 1_000 }),
+    cluster,
+    resources: () => [{ name: 'demo.weir.example/Widget', ref: WIDGETS, namespaces: ['default'] }],
+    collection: () => known(true),
+    bytes: () => bytes,
+    count: () => 1,
+    dispatch: ({ type }) => void (type === 'snapshot-begin' && at.push(clock.now() / 1000)),
+    inRoom: async () => {
+      if (left > 0) throw new WeirError('OWN_LOG_FULL', 'no room')
+    },
+    inRoomOfBegin: async (act) => act(),
+    kept: async () => {},
+    giveUp: () => void left--,
+    unsent: () => [],
+    takeStale: () => undefined,
+  })
+  const gaps = () => at.slice(1).map((ms, index) => ms - at[index]!)
+  const pass = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 500) await clock.advanceAsync(500)
+  }
+  snapshotter.request()
+  await pass(3_600_000)
+  assert.ok(
+    gaps()
+      .slice(0, 6)
+      .every((ms) => ms <= 31_000),
+    `${gaps()}`,
+  )
+  assert.ok(
+    gaps()
+      .slice(11)
+      .every((ms) => ms >= 150_000 && ms <= 301_000),
+    `${gaps()}`,
+  )
+  assert.ok(gaps().length > 20)
+  assert.equal(left, 100 - at.length)
+  // More of them is no reason; less is.
+  await pass(31_000)
+  const before = at.length
+  bytes = 11
+  snapshotter.changed()
+  snapshotter.request()
+  snapshotter.listed()
+  await pass(1_000)
+  assert.equal(at.length, before)
+  bytes = 9
+  snapshotter.changed()
+  await pass(1_000)
+  assert.equal(at.length, before + 1)
+  // What became less while it was not to be woken counts too.
+  bytes = 8
+  snapshotter.changed()
+  left = 0
+  await pass(31_000)
+  assert.equal(snapshotter.written, 1)
+  assert.equal(snapshotter.full, '')
+  await scope.close()
+})

@@ -2,8 +2,8 @@
  * Writes a snapshot of the own objects: reads them from the API in pages and hands them to the machine one by one.
  * Waits for room in the own log before each, so memory does not depend on how many there are.
  *
- * A list that fails, or a store without room, gives the snapshot up and begins another one after a delay; the receivers
- * then replace the first. One that is refused holds only the end back: without it nothing counts as absent, and what is put and deleted acts at once.
+ * A page that fails is asked for again a few times. A list that fails, or a store without room, gives the snapshot up and
+ * begins another one after a delay; the receivers then replace the first. One that is refused holds only the end back: without it nothing counts as absent, and what is put and deleted acts at once.
  */
 import {
   abortable,
@@ -51,6 +51,8 @@ export interface SnapshotterOptions {
     resource: WatchedResource,
     namespace: string | undefined,
   ) => Collection | undefined
+  /** What the own objects take, as known now. */
+  readonly bytes: () => number
   /** Objects born here, as known now. */
   readonly count: () => number
   readonly dispatch: (event: ReplicationEvent) => void
@@ -61,6 +63,8 @@ export interface SnapshotterOptions {
   readonly kept: () => Promise<void>
   /** Own objects that were not listed, or not as they could travel: they are named, so that nobody deletes them. */
   readonly unsent: () => Iterable<ObjectName>
+  /** The store has no room for the snapshot: see `OwnLog.giveUp`. */
+  readonly giveUp: () => void
   /** Takes the own object that the last item was too old for, if there was one. */
   readonly takeStale: () => ObjectName | undefined
 }
@@ -71,6 +75,11 @@ interface Place {
 }
 
 const PAGE_OBJECTS = 128
+/** A request is tried so often: with thousands of pages, some that fail must not begin it all anew. */
+const TRIES_MAX = 6
+const GIVEN_UP_MS_MAX = 30_000
+/** As long as nothing has become less, a store without room is not asked more often. */
+const FULL_MS_MAX = 300_000
 
 export class Snapshotter {
   readonly #options: SnapshotterOptions
@@ -80,12 +89,14 @@ export class Snapshotter {
   #written = 0
   #held = ''
   #full = ''
+  /** What the own objects took when the store had no room for them. */
+  #fullBytes = 0
   #missing: readonly string[] = Object.freeze([])
   #wake: (() => void) | undefined
 
   constructor(options: SnapshotterOptions) {
     this.#options = options
-    this.#backoff = new Backoff(options.random, { firstMs: 500, mostMs: 30_000 })
+    this.#backoff = new Backoff(options.random, { firstMs: 500, mostMs: FULL_MS_MAX })
     options.heartbeat.idle()
   }
 
@@ -116,14 +127,19 @@ export class Snapshotter {
 
   /** Something was listed that could not be: the end may have waited for it. */
   listed(): void {
-    this.#wake?.()
+    if (this.#held !== '') this.#wake?.()
+  }
+
+  /** The own objects are others now: one that found no room may fit when they have become less. */
+  changed(): void {
+    if (this.#full !== '' && this.#options.bytes() < this.#fullBytes) this.#wake?.()
   }
 
   /** Wants a snapshot; one that is being written counts for it, and one that waits for its end is begun anew. */
   request(): void {
     if (this.running) return
     this.#wanted = true
-    this.#wake?.()
+    if (this.#held !== '') this.#wake?.()
     if (this.#running || this.#options.scope.closed) return
     this.#running = true
     this.#options.scope.spawn('snapshot', (signal) => this.#run(signal))
@@ -144,15 +160,16 @@ export class Snapshotter {
           const full = isWeirError(error, 'OWN_LOG_FULL')
           if (!full && !(error instanceof KubeError)) throw error
           this.#full = full ? describeError(error) : ''
+          if (full) this.#options.giveUp()
           this.#options.dispatch({ type: 'snapshot-abort' })
           this.#wanted = true
           const delayMs = this.#backoff.next()
           scope.log.warn('the snapshot has to begin again', {
             error: describeError(error),
-            delayMs,
+            delayMs: full ? delayMs : Math.min(delayMs, GIVEN_UP_MS_MAX),
           })
           heartbeat.idle()
-          await scope.sleep(delayMs)
+          await this.#rest(delayMs, signal)
         }
       }
       heartbeat.idle()
@@ -194,7 +211,7 @@ export class Snapshotter {
     }
     await inRoom(() => {})
     // The address may lead to another cluster since the begin, and what that one lacks is not deleted.
-    await cluster.check(signal)
+    await this.#asked(() => cluster.check(signal), signal)
     await inRoom(() => dispatch({ type: 'snapshot-end' }))
     // What still waits may find the store full: then another one would be asked for at once, and again.
     this.#options.heartbeat.idle()
@@ -238,21 +255,52 @@ export class Snapshotter {
     }
   }
 
+  /** A store without room is left alone for longer, until the own objects have become less. */
+  async #rest(delayMs: number, signal: AbortSignal): Promise<void> {
+    const { scope, bytes } = this.#options
+    this.#fullBytes = bytes()
+    await scope.sleep(Math.min(delayMs, GIVEN_UP_MS_MAX))
+    if (this.#full === '' || delayMs <= GIVEN_UP_MS_MAX || bytes() < this.#fullBytes) return
+    await this.#woken('snapshot rest', delayMs - GIVEN_UP_MS_MAX, signal)
+  }
+
   /** Waits until it may have changed, or a snapshot is wanted in place of this one. */
   async #hold(delayMs: number, signal: AbortSignal): Promise<void> {
-    const { scope, heartbeat } = this.#options
+    const { heartbeat } = this.#options
     if (this.#wanted) return
     heartbeat.idle()
+    await this.#woken('snapshot end', delayMs, signal)
+    heartbeat.beat()
+  }
+
+  async #woken(name: string, delayMs: number, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#wake = resolve
-    const timer = scope.timer('snapshot end', delayMs, resolve)
+    const timer = this.#options.scope.timer(name, delayMs, resolve)
     try {
       await abortable(promise, signal)
     } finally {
       timer.cancel()
       this.#wake = undefined
     }
-    heartbeat.beat()
+  }
+
+  /** Asks again after a wait, as long as the answer may be another one. */
+  async #asked<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const { scope, heartbeat, random } = this.#options
+    const waits = new Backoff(random, { mostMs: 5_000 })
+    for (;;) {
+      try {
+        return await ask()
+      } catch (error) {
+        if (!isKubeError(error) || !error.retryable || signal.aborted) throw error
+        const delayMs = waits.next()
+        if (waits.failures >= TRIES_MAX) throw error
+        heartbeat.idle()
+        await scope.sleep(delayMs)
+        heartbeat.beat()
+      }
+    }
   }
 
   async #list(
@@ -273,7 +321,11 @@ export class Snapshotter {
         ...(token === undefined ? {} : { continue: token }),
       }
       try {
-        const { items, resourceVersion, continue: next } = await client.list(resource.ref, page)
+        const {
+          items,
+          resourceVersion,
+          continue: next,
+        } = await this.#asked(() => client.list(resource.ref, page), signal)
         cluster.checkVersion(seen, resourceVersion)
         for (const object of items) await this.#item(resource, object, signal)
         if (next === undefined) return
@@ -283,7 +335,7 @@ export class Snapshotter {
         // Large objects: the same page in smaller steps, and one that is too large alone does not travel.
         if (limit > 1) limit >>= 1
         else {
-          token = await client.passOver(resource.ref, page)
+          token = await this.#asked(() => client.passOver(resource.ref, page), signal)
           if (token === undefined) return
         }
       }
@@ -298,7 +350,10 @@ export class Snapshotter {
       const namespace = stale.namespace === '' ? undefined : stale.namespace
       await this.#dispatch(
         resource,
-        await this.#options.client.get(resource.ref, namespace, stale.name, { signal }),
+        await this.#asked(
+          () => this.#options.client.get(resource.ref, namespace, stale.name, { signal }),
+          signal,
+        ),
       )
       this.#options.takeStale()
     } catch (error) {
