@@ -220,6 +220,28 @@ test('a request that does not come, a head that is too long and garbage end the 
     assert.equal((await ask(server, '/livez')).status, 200)
   }))
 
+// Each byte was activity, and the end of our side alone ended nothing: sixteen of them, and no probe was answered.
+test('a client that sends on, byte by byte, holds its connection no longer than a request may take', () =>
+  serving(async (server, _heartbeats, ledger) => {
+    const begins = [
+      'GET /livez HTTP/1.1\r\nX: ',
+      'GET /livez HTTP/1.1\r\nContent-Length: 99999\r\n\r\n',
+    ]
+    for (const begin of begins) {
+      const socket = connect({ host: '127.0.0.1', port: server.port, allowHalfOpen: true })
+      socket.on('error', () => {}).pause()
+      socket.write(begin)
+      await sleep(100)
+      let writes = 0
+      for (; ledger.row(terms.connections).entries > 0 && writes < 200; writes++) {
+        socket.write('y')
+        await sleep(50)
+      }
+      socket.destroy()
+      assert.ok(writes < 200, `${begin} holds its connection`)
+    }
+  }))
+
 test('closing ends open connections', async () => {
   let socket: Socket | undefined
   await serving(async (server) => {

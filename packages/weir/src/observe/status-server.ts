@@ -101,8 +101,10 @@ export class StatusServer {
     )
     this.#scope.listen(server, 'clientError', (_error: Error, socket: Socket) => {
       this.#counter('status_bad_requests_total', 'Requests that could not be read.')
-      if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
-      else socket.destroy()
+      if (!socket.writable) return void socket.destroy()
+      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
+      // One that sends on, byte by byte, would hold the other half of the connection for ever.
+      socket.destroySoon()
     })
   }
 
