@@ -13,6 +13,7 @@ import {
   encodeEnd,
   encodeHeld,
   encodeItem,
+  encodePut,
 } from './protocol.ts'
 
 /** As the snapshotter does it, with what could be listed. */
@@ -55,6 +56,13 @@ test('a snapshot names an own object that it cannot send, and the object travels
 test('an object that was never read, or found no place, is named too, and its deletion travels', () => {
   const world = setUp(2)
   world.handle({ type: 'unread', name: named('large') })
+  // What another zone says of the name meanwhile does not make it forgotten.
+  world.begin(1)
+  world.operation(encodePut('zone-b', item('large', 1)))
+  world.operation(encodeDelete('zone-b', named('large'), '2'))
+  const row = world.machine.row('g/Widget default large')!
+  world.handle({ type: 'applied', row, outcome: { type: 'missing' } })
+  assert.deepEqual(world.done.splice(0), ['create large'])
   assert.deepEqual(snapshot(world, []), ['begin', 'chunk large', 'end'])
   world.observed('w', { version: '5' })
   world.observed('no-place', { version: '6' })
