@@ -121,3 +121,25 @@ function standStill(clock: ManualClock, ms: number): void {
     return (now.call(this) + skipped) as ReturnType<typeof now>
   }
 }
+
+test('parts beyond the cap are told once, too: the one that fits after another is well', async () => {
+  const clock = new ManualClock()
+  await withLedger(
+    [terms.problems],
+    (ledger, scope, { lines, counters }) => {
+      const heartbeats = new Heartbeats(clock)
+      const health = new Health({ scope, ledger, terms, heartbeats })
+      const parts = ['a', 'b', 'c'].map((name) => heartbeats.register(name, { deadlineMs: 5_000 }))
+      for (const part of parts) part.stop('ended')
+      for (let second = 0; second < 8; second++) clock.advance(1_000)
+      const told = () => lines.filter((line) => line['reason'] === 'stopped: ended').length
+      assert.equal(told(), 2)
+      assert.equal(counters.value('part_problems_total'), 2)
+      assert.equal(health.problems().length, 3)
+      parts[2]![Symbol.dispose]()
+      clock.advance(1_000)
+      assert.equal(told(), 3)
+    },
+    { clock },
+  )
+})

@@ -83,7 +83,8 @@ export class Health {
     for (const { part, reason } of problems) {
       // The loop has told its stall itself.
       if (part === 'event-loop' || this.#known.has(part)) continue
-      this.#known.set(part, reason)
+      // One beyond the cap would be told each second; it is told when there is room for it.
+      if (this.#known.set(part, reason) !== 'ok') continue
       this.#found.add()
       this.#scope.log.error('a part of the program has a problem', { part, reason })
     }
