@@ -84,3 +84,14 @@ test('leaving the loop early and a failing input give the charge back', async ()
     await assert.rejects(read(), /the pipe broke/)
   })
 })
+
+test('a line of full length may end with a carriage return, however it is cut', async () => {
+  for (const cut of [0, 99, 100, 101, 102]) {
+    const whole = bytes(`${'x'.repeat(100)}\r\n${'y'.repeat(101)}\r\n${'z'.repeat(100)}\r`)
+    const lines = texts(await all([whole.subarray(0, cut), whole.subarray(cut)]))
+    const long = '2: it has more than 100 bytes'
+    assert.deepEqual(lines, ['x'.repeat(100), long, 'z'.repeat(100)])
+  }
+  const long = texts(await all([bytes(`${'x'.repeat(101)}\n${'x'.repeat(100)}\n`)]))
+  assert.deepEqual(long, ['1: it has more than 100 bytes', 'x'.repeat(100)])
+})

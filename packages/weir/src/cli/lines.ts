@@ -57,13 +57,14 @@ class LineBuffer {
 
   add(part: Uint8Array): void {
     const length = this.#length + part.length
-    if (this.#tooLong || length > this.#bytesMax) {
+    // One more: a carriage return at the end is no part of the line.
+    if (this.#tooLong || length > this.#bytesMax + 1) {
       this.#tooLong = true
       this.#length = 0
       return
     }
     if (length > this.#bytes.length) {
-      const larger = Buffer.alloc(Math.min(Math.max(2 * length, 256), this.#bytesMax))
+      const larger = Buffer.alloc(Math.min(Math.max(2 * length, 256), this.#bytesMax + 1))
       this.#bytes.copy(larger, 0, 0, this.#length)
       this.#bytes = larger
     }
@@ -76,7 +77,7 @@ class LineBuffer {
     let end = this.#length
     if (end > 0 && this.#bytes[end - 1] === 13) end--
     const bytes = this.#bytes.subarray(0, end)
-    const tooLong = this.#tooLong
+    const tooLong = this.#tooLong || end > this.#bytesMax
     this.#length = 0
     this.#tooLong = false
     if (tooLong) {
