@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { getEventListeners, once } from 'node:events'
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { ManualClock } from 'weir-mesh/runtime'
 import { until } from '../api-server/testing.ts'
@@ -209,4 +213,32 @@ test('a call that is aborted in the turn in which a busy answer came does not be
         },
       ),
   )
+})
+
+test('a token file that cannot be read to its end holds no call beyond its deadline, and none of an end', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-token-'))
+  const tokenFile = join(folder, 'token')
+  // Opening it waits for a writer, as a file of a system that hangs.
+  execFileSync('mkfifo', [tokenFile])
+  try {
+    await withTransport({ server: 'http://127.0.0.1:1', tokenFile }, async (wire) => {
+      const { transport, account, scope } = wire
+      const codes: string[] = []
+      const ended = (error: { readonly code: string }) => void codes.push(error.code)
+      transport.send({ ...get, deadlineMs: 50 }, account).catch(ended)
+      await until('the first has ended', () => codes.length === 1, 3_000)
+      const controller = new AbortController()
+      transport.send({ ...get, signal: controller.signal }, account).catch(ended)
+      controller.abort()
+      await until('the second has ended', () => codes.length === 2, 3_000)
+      transport.send(get, account).catch(ended)
+      void scope.close()
+      await until('the third has ended', () => codes.length === 3, 3_000)
+      assert.deepEqual(codes, ['KUBE_TIMEOUT', 'CLOSED', 'CLOSED'])
+    })
+  } finally {
+    // Whoever still waits for a writer gets one.
+    closeSync(openSync(tokenFile, constants.O_RDWR))
+    rmSync(folder, { recursive: true })
+  }
 })

@@ -112,11 +112,11 @@ export class Transport {
         const authorization = this.#credentials.authorization()
         const text = this.#requests.write(
           call,
-          authorization instanceof Promise ? await authorization : authorization,
+          authorization instanceof Promise ? await running.until(authorization) : authorization,
         )
         if (this.#secure) {
           const context = this.#credentials.secureContext()
-          this.#pool.use(context instanceof Promise ? await context : context)
+          this.#pool.use(context instanceof Promise ? await running.until(context) : context)
         }
         running.check()
         account.give(account.bytes)
@@ -180,6 +180,29 @@ class Running implements Disposable {
     const answer = await exchange.result
     this.#exchange = undefined
     return answer
+  }
+
+  /** Waits for files, which a system that hangs may never give: no longer than the call may take. */
+  async until<T>(files: Promise<T>): Promise<T> {
+    let closed: Disposable | undefined
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        const wake = () => {
+          try {
+            this.check()
+          } catch (error) {
+            reject(error)
+          }
+        }
+        files.then(resolve, reject)
+        closed = onAbort(this.#scope.signal, wake)
+        this.#wake = wake
+        wake()
+      })
+    } finally {
+      this.#wake = undefined
+      closed?.[Symbol.dispose]()
+    }
   }
 
   async sleep(ms: number): Promise<void> {
