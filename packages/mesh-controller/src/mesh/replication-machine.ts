@@ -17,7 +17,7 @@ import { type Action, decide } from './decide.ts'
 import { Incoming, type IncomingEffects, type RemoteOperation } from './incoming.ts'
 import { describeObject, type ObjectName } from './names.ts'
 import { Outgoing, type PublishEffects } from './outgoing.ts'
-import { type Desired, isState, type Observed, type Row } from './row.ts'
+import { type Desired, HELD, isState, type Observed, type Row } from './row.ts'
 import { RowQueue } from './row-queue.ts'
 import { RowTable } from './row-table.ts'
 import type { Zone } from './zone.ts'
@@ -288,7 +288,8 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
 
   /** Whichever of the two is known first. */
   #tellConflict(row: Row, effects: ReplicationEffects): void {
-    if (!row.local || !row.desired || row.reported) return
+    // What is held may have been too large to see whose it is.
+    if (!row.local || !row.desired || row.desired.hash === HELD || row.reported) return
     row.reported = true
     effects.conflict(row, row.desired.zone)
   }

@@ -108,6 +108,17 @@ test('an object that is held after its deletion, by one of the same name, does n
   world.close()
 })
 
+test('what is held is no conflict of owners, because its zone may not have seen whose it is', () => {
+  const world = setUp()
+  world.observed('w', { version: '5' })
+  world.begin(1)
+  world.operation(encodeChunk('zone-b', 1, [encodeHeld(named('w'))]))
+  assert.deepEqual(world.done, [])
+  world.operation(encodePut('zone-b', item('w', 2)))
+  assert.deepEqual(world.done, ['conflict w zone-b'])
+  world.close()
+})
+
 test('another zone has its turn where the one that holds has no replica', () => {
   const world = setUp()
   world.machine.bind('zone-c', stranger)
