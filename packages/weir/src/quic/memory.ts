@@ -16,6 +16,7 @@ import { TRACE_CHARS_MAX, type TransportLimits, transportTerms } from '../transp
 import { EXTRA_IDS_MAX, LOCAL_IDS_MAX } from './connection/connection-ids.ts'
 import { RETRY_TOKEN_BYTES_MAX } from './connection/packets-in.ts'
 import { DATAGRAM_BYTES_MIN } from './packet/header.ts'
+import { RECORDS_FIRST_BYTES } from './recovery/sent-packets.ts'
 import { MASK_CIPHERS_MAX, RECEIVED_RANGES_MAX } from './sizes.ts'
 
 export interface QuicLimits extends TransportLimits {
@@ -82,6 +83,9 @@ const RESET_TOKEN_BYTES = 40
 /** A message that waits, beside its bytes. */
 const MESSAGE_BYTES = 260
 
+/** The first rings of three packet number spaces. */
+const RECORDS_BYTES_MIN = 3 * RECORDS_FIRST_BYTES
+
 /** An undecided one with its queue place, timer, handle, and the shells of the datagrams that wait. Measured. */
 const INCOMING_BYTES = 3_700
 /**
@@ -122,10 +126,15 @@ export function quicLimits(limits: TransportLimits, own: Partial<QuicLimits> = {
     ...own,
     ...limits,
   }
-  const { datagramBytesMax } = complete
+  const { datagramBytesMax, recordsBytesMax, recordPoolBytes } = complete
   assert(
     datagramBytesMax >= DATAGRAM_BYTES_MIN && datagramBytesMax <= UDP_BYTES_MAX,
     `datagramBytesMax is ${datagramBytesMax}, not ${DATAGRAM_BYTES_MIN} to ${UDP_BYTES_MAX}`,
+  )
+  // With less the second space of a handshake never sends anything.
+  assert(
+    Math.min(recordsBytesMax, recordPoolBytes) >= RECORDS_BYTES_MIN,
+    `records have ${recordsBytesMax} bytes of ${recordPoolBytes}; a handshake takes ${RECORDS_BYTES_MIN}`,
   )
   return Object.freeze(complete)
 }

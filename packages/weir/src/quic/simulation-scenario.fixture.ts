@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { type Random, seededRandom } from '../runtime/index.ts'
 import type { Suite } from './contract.ts'
 import { writeReset } from './endpoint/stateless.ts'
+import type { QuicLimits } from './memory.ts'
 import { CID_BYTES } from './packet/header.ts'
 import type { QuicSecurity } from './security.ts'
 import { World } from './simulation.fixture.ts'
@@ -36,6 +37,8 @@ export interface Scenario {
   readonly keyUpdatePackets: number
   readonly congestion: 'cubic' | 'new-reno'
   readonly suite: Suite
+  /** Caps by bytes, down to less than a datagram; without them there is room for all. */
+  readonly caps: Partial<QuicLimits>
 }
 
 /** What a run ended with: equal for equal seeds. */
@@ -82,6 +85,19 @@ export function scenarioOf(seed: number): Scenario {
     keyUpdatePackets: one([0, 0, 10, 100]),
     congestion: one(['cubic', 'new-reno'] as const),
     suite: one([0x1301, 0x1303] as const),
+    caps: random.below(3) === 0 ? capsOf(one) : {},
+  }
+}
+
+function capsOf(one: <T>(of: readonly T[]) => T): Partial<QuicLimits> {
+  return {
+    sendBufferBytesMax: one([1_000, 5_000, 131_072]),
+    connectionSendBytesMax: one([1_024, 6_000, 40_000, 524_288]),
+    sendPoolBytes: one([1_024, 20_000, 4_194_304]),
+    recordsBytesMax: one([1_728, 4_096, 131_072]),
+    gapBytesMax: one([0, 128, 16_384]),
+    ackRangePoolBytes: one([0, 256, 32_768]),
+    cryptoPoolBytes: one([0, 1_024, 131_072]),
   }
 }
 
@@ -90,7 +106,7 @@ export function simulate(scenario: Scenario, security: QuicSecurity): Outcome {
   const { keyUpdatePackets, mtuMax } = scenario
   const world = new World({
     ...{ seed, faults, security, streams, streamBytesMax, messages, givenUp, mtuMax },
-    limits: { keyUpdatePackets, congestion },
+    limits: { keyUpdatePackets, congestion, ...scenario.caps },
   })
   world.network.mtu = scenario.pathMtu
   plan(world, scenario)

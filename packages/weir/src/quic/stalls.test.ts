@@ -1,11 +1,12 @@
 /** Nobody waits for ever: what frees something, or ends it, tells all who wait for it. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import type { Connection } from '../transport/index.ts'
+import { type Connection, transportLimits } from '../transport/index.ts'
 import { acceptAll, coded, eventually, withEndpoints } from './endpoint.fixture.ts'
 import { FrameType } from './frames/frame-types.ts'
 import { writeClose, writeNumbers, writeStreamHead } from './frames/write-frames.ts'
 import { Attacker, frame } from './hostile.fixture.ts'
+import { type QuicLimits, quicLimits } from './memory.ts'
 import { made } from './rules.fixture.ts'
 import { toySecurity } from './toy-tls.fixture.ts'
 
@@ -83,4 +84,13 @@ test('a window that is smaller than a datagram of the path stops nothing', () =>
       world.close()
     }
   }
+})
+
+test('records with which no handshake would ever end are refused', () => {
+  const planned = (own: Partial<QuicLimits>) => () => quicLimits(transportLimits(), own)
+  assert.throws(planned({ recordsBytesMax: 1_727 }), /a handshake takes 1728/)
+  assert.throws(planned({ recordPoolBytes: 1_727 }), /a handshake takes 1728/)
+  const world = made({ limits: { recordsBytesMax: 1_728 }, streams: 2 })
+  world.run(() => world.a.done && world.b.done)
+  world.close()
 })

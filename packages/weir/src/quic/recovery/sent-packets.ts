@@ -45,6 +45,8 @@ const FIRST_PACKETS = 8
 const FIRST_REFS = 8
 export const PACKET_BYTES = 8 * PACKET_CELLS
 export const REF_BYTES = 8 * REF_CELLS
+/** The least that a space takes to send anything. */
+export const RECORDS_FIRST_BYTES = FIRST_PACKETS * PACKET_BYTES + FIRST_REFS * REF_BYTES
 /** In place of the bytes of a packet that has left. */
 export const ACKED = -1
 export const LOST = -2
