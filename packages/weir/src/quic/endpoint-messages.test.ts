@@ -36,6 +36,19 @@ test('messages go both ways, up to the length that is told, and what is longer i
   })
 })
 
+test('who gives up may wait again at once, and is told of the next message', async () => {
+  await withEndpoints({ own }, async ({ connect }) => {
+    const [a, b] = await connect()
+    const giveUp = new AbortController()
+    const first = assert.rejects(of(b).receive({ signal: giveUp.signal }), coded('CLOSED'))
+    giveUp.abort()
+    const second = of(b).receive()
+    await first
+    of(a).send(Uint8Array.of(7))
+    assert.deepEqual(await second, Uint8Array.of(7))
+  })
+})
+
 test('without room for messages there are none, and streams work as ever', async () => {
   await withEndpoints({}, async ({ connect }) => {
     const [a, b] = await connect()

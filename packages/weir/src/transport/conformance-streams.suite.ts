@@ -37,6 +37,17 @@ export function streamConformance(check: Check, traits: Traits): void {
     assert.equal(await mine.receive.read(10), undefined, 'the end stays the end')
   })
 
+  check('what nobody has read when the connection ends is no end of its stream', async (pair) => {
+    const [out, into] = await pair.connect()
+    const send = await out.openUni()
+    await send.write(text('lost'))
+    await send.finish()
+    const stream = await into.acceptUni()
+    await sleep(QUIET_MS)
+    into.close()
+    await assert.rejects(stream.read(10), coded('CONNECTION_CLOSED'))
+  })
+
   check('one-way streams go both ways', async ({ connect }) => {
     for (const [from, to] of bothWays(await connect())) {
       const send = await from.openUni()

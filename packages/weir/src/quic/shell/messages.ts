@@ -44,11 +44,14 @@ export class Messages implements Datagrams {
     assert(!this.#waiter, 'one call receives at a time')
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
     this.#waiter = { resolve, reject }
-    const listener = onAbort(signal, () => reject(abortError(signal!)))
+    // Gone at once, and not a turn later, when it may be that of the next call.
+    const listener = onAbort(signal, () => {
+      this.#waiter = undefined
+      reject(abortError(signal!))
+    })
     try {
       return await promise
     } finally {
-      this.#waiter = undefined
       listener[Symbol.dispose]()
     }
   }
@@ -64,5 +67,6 @@ export class Messages implements Datagrams {
 
   end(error: Error): void {
     this.#waiter?.reject(error)
+    this.#waiter = undefined
   }
 }
