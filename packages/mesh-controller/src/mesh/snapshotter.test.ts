@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Heartbeats, ManualClock, Scope, seededRandom, WeirError } from 'weir-mesh/runtime'
-import type { Fault } from '../api-server/faults.ts'
 import { type TestCluster, until, WIDGETS, widget, withCluster } from '../api-server/testing.ts'
 import type { JsonObject, KubeClient } from '../kube/index.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
@@ -107,6 +106,8 @@ test('an object that is larger alone than an answer may be is passed over, and o
     },
     { kube: { responseBytesMax: 100_000 } },
   ))
+
+type Fault = NonNullable<ReturnType<NonNullable<TestCluster['faults']>>>
 
 /** Pages of 128, 128 and 44 objects; `fault` is asked for each request of one, with how often it was asked for before. */
 async function withPages(
