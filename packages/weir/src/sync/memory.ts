@@ -96,7 +96,7 @@ export function syncTerms(limits: SyncLimits): SyncTerms {
       why: 'topics that are open: machine, shell, timers',
       instancesMax: topicsMax,
       entriesMax: 1,
-      shellBytes: 10 * 1024,
+      shellBytes: 10.5 * 1024,
     }),
     logs: term({
       name: 'sync.logs',
