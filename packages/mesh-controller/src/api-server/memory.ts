@@ -10,8 +10,6 @@ export interface ApiLimits {
   readonly kindsMax: number
   /** Bytes of schemas with their validators, two for each byte of text. Default 8 MiB. */
   readonly schemaBytesMax: number
-  /** Core events that are kept; the oldest goes for a new one. Default 1 024. */
-  readonly eventsMax: number
   /** Changes that a watch can still be given; older ones are answered with 410. Default 16 384. */
   readonly historyMax: number
   /** Bytes of these changes. Default 32 MiB. */
@@ -37,7 +35,6 @@ export const DEFAULT_API_LIMITS: ApiLimits = Object.freeze({
   objectBytesMax: 64 * MIB,
   kindsMax: 64,
   schemaBytesMax: 8 * MIB,
-  eventsMax: 1_024,
   historyMax: 16_384,
   historyBytesMax: 32 * MIB,
   watchersMax: 128,

@@ -43,6 +43,7 @@ export interface ApiServerOptions {
   readonly faults?: FaultHook
 }
 
+/** Core events that are kept; the oldest goes for a new one. */
 const EVENTS_MAX = 1_024
 const LAST_ANSWERS_MS = 500
 

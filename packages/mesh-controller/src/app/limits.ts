@@ -14,6 +14,7 @@ import {
   planTransport,
   syncLimits,
   syncTerms,
+  wireBytesLeast,
 } from 'weir-mesh/plan'
 import { assert, isWeirError } from 'weir-mesh/runtime'
 import type { PlannedTransport } from 'weir-mesh/transport'
@@ -135,7 +136,8 @@ function syncLimitsOf(config: PlanConfig) {
     frameBytesMax,
     ingestMax: 256,
     ingestBytesMax: 2.25 * MIB,
-    wireBytesMax: 3 * MIB,
+    // Room for a session with each zone, and for the surplus ones while two zones dial each other.
+    wireBytesMax: Math.max(3 * MIB, wireBytesLeast(frameBytesMax, 2 * zones)),
     deliverMax: 64,
     liveMax: 64,
     queueBytesMax: 1.5 * MIB,

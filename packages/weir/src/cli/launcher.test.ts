@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { planMemory, term } from '../bounds/index.ts'
-import { flagsGiven, launch } from './index.ts'
+import { flagsGiven, launch, launched } from './index.ts'
 
 const PROGRAM = join(import.meta.dirname, 'launcher.fixture.ts')
 const FLAGS = Object.freeze(['--conditions=weir-source', '--max-semi-space-size=9'])
@@ -102,4 +102,14 @@ test('a temporary folder that cannot be written to is told by a code', async () 
     else process.env['TMPDIR'] = before
     if (flags !== undefined) process.env['WEIR_FLAGS'] = flags
   }
+})
+
+test('a config that is none of the launcher is read, and its folder stays', () => {
+  inFolder((folder) => {
+    const path = join(folder, 'config.json')
+    writeFileSync(path, '{"mine":true}')
+    process.env['WEIR_LAUNCHED_CONFIG'] = path
+    assert.deepEqual(launched(), { mine: true })
+    assert.ok(existsSync(path))
+  })
 })

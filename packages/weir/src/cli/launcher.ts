@@ -10,11 +10,12 @@
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { runToEnd } from '../../bin/launch.js'
 import type { Plan } from '../bounds/index.ts'
 import { WeirError } from '../runtime/index.ts'
 
+const FOLDER_PREFIX = 'weir-launch-'
 const CONFIG_ENV = 'WEIR_LAUNCHED_CONFIG'
 const FLAGS_ENV = 'WEIR_FLAGS'
 
@@ -87,7 +88,7 @@ export async function launch(options: LaunchOptions): Promise<number | undefined
     })
   } finally {
     // The new process has removed it, unless it died before.
-    rmSync(dirname(path), { recursive: true, force: true })
+    removeConfig(path)
     delete env[CONFIG_ENV]
     delete env[FLAGS_ENV]
   }
@@ -110,13 +111,19 @@ export function launched<T>(): T | undefined {
       cause: error,
     })
   } finally {
-    rmSync(dirname(path), { recursive: true, force: true })
+    removeConfig(path)
   }
+}
+
+/** Only a folder of the launcher: the variable may be set by somebody else, to a file that is none of ours. */
+function removeConfig(path: string): void {
+  const folder = dirname(path)
+  if (basename(folder).startsWith(FOLDER_PREFIX)) rmSync(folder, { recursive: true, force: true })
 }
 
 function writeConfig(config: unknown): string {
   try {
-    const folder = mkdtempSync(join(tmpdir(), 'weir-launch-'))
+    const folder = mkdtempSync(join(tmpdir(), FOLDER_PREFIX))
     const path = join(folder, 'config.json')
     writeFileSync(path, JSON.stringify(config), { mode: 0o600, flag: 'wx' })
     return path

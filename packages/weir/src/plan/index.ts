@@ -7,6 +7,6 @@
 export { coreTerms } from '../core/index.ts'
 export { observeLimits, observeTerms } from '../observe/index.ts'
 export { memoryStoreTerms } from '../store/index.ts'
-export { syncLimits, syncTerms } from '../sync/index.ts'
+export { syncLimits, syncTerms, wireBytesLeast } from '../sync/index.ts'
 export { parseAddress } from '../transport/index.ts'
 export { planTransport } from './plan-transport.ts'
