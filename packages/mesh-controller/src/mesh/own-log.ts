@@ -3,8 +3,9 @@
  * the peers. Strictly in order, one batch at a time.
  *
  * When the store has no room, a snapshot makes it: its begin carries the prune flag, and what was waiting before it is
- * left out, because the snapshot says it again; one that finds no room either is given up. Nothing else is dropped: whoever produces changes waits for room, and
- * acts in the turn in which it was there: one who acts later may find it taken by another who waited too.
+ * left out, because the snapshot says it again; one that finds no room either is given up. Nothing else is dropped:
+ * whoever produces changes waits for room, and acts in the turn in which it was there: one who acts later may find it
+ * taken by another who waited too.
  *
  * Memory: the bodies in the queue, charged to `mesh.publish-queue`, and one signed batch of them.
  */

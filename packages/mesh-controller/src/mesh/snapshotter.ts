@@ -3,7 +3,8 @@
  * Waits for room in the own log before each, so memory does not depend on how many there are.
  *
  * A page that fails is asked for again a few times. A list that fails, or a store without room, gives the snapshot up and
- * begins another one after a delay; the receivers then replace the first. One that is refused holds only the end back: without it nothing counts as absent, and what is put and deleted acts at once.
+ * begins another one after a delay; the receivers then replace the first. One that is refused holds only the end back:
+ * without it nothing counts as absent, and what is put and deleted acts at once.
  */
 import {
   abortable,
