@@ -6,12 +6,12 @@ import {
   buildHeader,
   encodeNodeExtensions,
   type Hash,
-  type Header,
   KeyPair,
   topicId,
   topicLogId,
 } from 'weir-mesh/core'
 import type { StoredOperation } from 'weir-mesh/store'
+import { stored } from '../packages/weir/src/sync/fixtures.ts'
 
 export const NODES_MAX = 4
 /** Operations of a log with small bodies, and of one with large ones, which cost more to hash. */
@@ -60,23 +60,9 @@ function makeLogs(
       const prune = prunes(seq)
       const extensions = encodeNodeExtensions({ logId: LOG, timestampMicros: seq, prune })
       const header = buildHeader(key, { seq, backlink, body, extensions })
-      operations.push(stored(header, body, prune))
+      operations.push(stored(header.bytes, body, LOG, prune))
       backlink = header.id
     }
     return operations
   })
-}
-
-function stored(header: Header, body: Uint8Array | undefined, prune: boolean): StoredOperation {
-  return {
-    id: header.id,
-    author: header.author,
-    logId: LOG,
-    seq: header.seq,
-    backlink: header.backlink,
-    header: header.bytes,
-    body,
-    payloadSize: header.payloadSize,
-    prune,
-  }
 }

@@ -139,9 +139,8 @@ export class KubeClient {
   async passOver(resource: ResourceRef, options: ListOptions): Promise<string | undefined> {
     const { namespace, signal, deadlineMs, ...query } = options
     const path = pathOf(resource, namespace) + queryOf(query)
-    const account = this.#openResponse()
-    try {
-      const call = { method: 'GET', path, ...callOptions({ signal, deadlineMs }) } as const
+    const call = { method: 'GET', path, ...callOptions({ signal, deadlineMs }) } as const
+    return this.#charged(async (account) => {
       const answer = await this.stream(call, account)
       account.require(READ_AHEAD_BYTES)
       using splitter = new ListSplitter(account)
@@ -157,10 +156,7 @@ export class KubeClient {
       const metadata = splitter.end()['metadata']
       const token = isJsonObject(metadata) ? metadata['continue'] : undefined
       return typeof token === 'string' && token !== '' ? token : undefined
-    } finally {
-      account.give(account.bytes, account.entries)
-      account[Symbol.dispose]()
-    }
+    })
   }
 
   /** @throws {KubeError} `KUBE_ALREADY_EXISTS`, `KUBE_INVALID`. */
@@ -299,8 +295,7 @@ export class KubeClient {
 
   /** Sends a request and reads its JSON answer. @throws {KubeError} for any answer that is not a success. */
   async json(call: Call): Promise<JsonObject> {
-    const account = this.#openResponse()
-    try {
+    return this.#charged(async (account) => {
       const { status, text, retryAfterMs } = await this.#transport.send(call, account)
       if (status >= 300) throw errorOfBody(describeCall(call), status, text, retryAfterMs)
       const value = parseJson(text)
@@ -309,10 +304,7 @@ export class KubeClient {
         'KUBE_RESPONSE_INVALID',
         `${describeCall(call)}: the answer is not an object`,
       )
-    } finally {
-      account.give(account.bytes, account.entries)
-      account[Symbol.dispose]()
-    }
+    })
   }
 
   /** Begins a list or watch whose answer is read by the caller. @throws {KubeError} when it is not a success. */
@@ -324,7 +316,8 @@ export class KubeClient {
     throw errorOfBody(describeCall(call), answer.status, answer.text, answer.retryAfterMs)
   }
 
-  #openResponse(): Account {
+  /** Runs with an account for one answer, and gives back what is left in it. */
+  async #charged<T>(use: (account: Account) => Promise<T>): Promise<T> {
     const account = this.ledger.open(this.terms.responses)
     if (!account) {
       throw new KubeError(
@@ -333,8 +326,13 @@ export class KubeClient {
         { retryable: true },
       )
     }
-    account.require(0, 1)
-    return account
+    try {
+      account.require(0, 1)
+      return await use(account)
+    } finally {
+      account.give(account.bytes, account.entries)
+      account[Symbol.dispose]()
+    }
   }
 
   async #object(call: Call): Promise<KubeObject> {

@@ -19,7 +19,7 @@ import {
   encodePut,
 } from './protocol.ts'
 import { HELD, type Row } from './row.ts'
-import { CHUNK_BYTES_MAX, CONTENT_BYTES_MAX } from './sizes.ts'
+import { CHUNK_BYTES_MAX } from './sizes.ts'
 
 export interface PublishEffects {
   /** Appends an operation to the own log; called in the order of `seq`. The bytes are handed over. */
@@ -125,7 +125,6 @@ export class Outgoing implements Disposable {
   ): 'ok' | 'stale' {
     const open = this.#open
     assert(open, 'an item without a snapshot')
-    if (content.length > CONTENT_BYTES_MAX) return 'ok'
     if (this.names(row)) return 'ok' // its own put belongs to this snapshot already
     if (row.publishedVersion !== '' && compareResourceVersions(row.publishedVersion, version) > 0)
       return 'stale'

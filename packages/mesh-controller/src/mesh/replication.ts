@@ -23,13 +23,12 @@ import {
   type Timer,
 } from 'weir-mesh/runtime'
 import type { StoredOperation } from 'weir-mesh/store'
-import { type KubeObject, Reflector, type ReflectorEvent } from '../kube/index.ts'
+import { Reflector, type ReflectorEvent } from '../kube/index.ts'
 import { Applier } from './applier.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
-import { countItems } from './content.ts'
 import { Coverage } from './coverage.ts'
 import type { ObjectName } from './names.ts'
-import { observeUnreadable, observeWithContent } from './observation.ts'
+import { observeWithContent } from './observation.ts'
 import { OwnLog } from './own-log.ts'
 import { decodeBody } from './protocol.ts'
 import {
@@ -40,8 +39,7 @@ import {
 } from './replication-machine.ts'
 import type { ReplicationOptions, ZoneStatus } from './replication-options.ts'
 import { Reporter } from './reporter.ts'
-import type { Observed } from './row.ts'
-import { CONTENT_BYTES_MAX, CONTENT_ITEMS_MAX } from './sizes.ts'
+import { CONTENT_BYTES_MAX } from './sizes.ts'
 import { Snapshotter, type WatchedResource } from './snapshotter.ts'
 import type { Zone } from './zone.ts'
 
@@ -364,24 +362,14 @@ export class Replication implements AsyncDisposable {
     }
     // The echo of a write of ours, whose answer has said the same: encoding and hashing it again costs 35 us of CPU.
     if (this.#machine.knows(name, event.uid, event.resourceVersion)) return
-    const { observed, content } = this.#read(event.object)
-    const bytes = content?.length ?? event.bytes
-    const travels =
-      content && bytes <= CONTENT_BYTES_MAX && countItems(content) <= CONTENT_ITEMS_MAX
-    if (travels) this.#reporter.fits(name)
-    else this.#reporter.tooLarge(name, resource.ref, event.uid, bytes, CONTENT_BYTES_MAX)
-    this.#dispatch({ type: 'observed', name, observed, content: travels ? content : undefined })
-    this.#compact()
-  }
-
-  /** Without content for an object that is nested too deeply to travel. */
-  #read(object: KubeObject): { observed: Observed; content: Uint8Array | undefined } {
-    try {
-      return observeWithContent(object)
-    } catch (error) {
-      if (!isWeirError(error, 'ENCODE_LIMIT')) throw error
-      return { observed: observeUnreadable(object), content: undefined }
+    const { observed, content, bytes } = observeWithContent(event.object)
+    if (content) this.#reporter.fits(name)
+    else {
+      const size = bytes || event.bytes
+      this.#reporter.tooLarge(name, resource.ref, event.uid, size, CONTENT_BYTES_MAX)
     }
+    this.#dispatch({ type: 'observed', name, observed, content })
+    this.#compact()
   }
 
   /** Asks for a snapshot when the log has grown past what it has to hold, or nears what the store has for it. */

@@ -25,12 +25,10 @@ import {
   type ResourceRef,
 } from '../kube/index.ts'
 import type { ClusterIdentity } from './cluster-identity.ts'
-import { countItems } from './content.ts'
 import { placeOf, refusalOf } from './coverage.ts'
 import type { ObjectName } from './names.ts'
-import { type Observation, observeWithContent } from './observation.ts'
+import { observeWithContent } from './observation.ts'
 import type { ReplicationEvent } from './replication-machine.ts'
-import { CONTENT_ITEMS_MAX } from './sizes.ts'
 
 export interface WatchedResource {
   /** `group/Kind`. */
@@ -364,10 +362,8 @@ export class Snapshotter {
   }
 
   async #dispatch(resource: WatchedResource, object: KubeObject): Promise<void> {
-    const observation = travelling(object)
-    if (!observation) return
-    const { observed, content } = observation
-    if (observed.owner !== '') return
+    const { observed, content } = observeWithContent(object)
+    if (observed.owner !== '' || !content) return // what cannot travel is named at the end, see `unsent`
     const { name, namespace } = object.metadata
     await this.#options.inRoom(() =>
       this.#options.dispatch({
@@ -378,16 +374,5 @@ export class Snapshotter {
         content,
       }),
     )
-  }
-}
-
-/** Undefined for an object that no other zone could read; the watch has said so. */
-function travelling(object: KubeObject): Observation | undefined {
-  try {
-    const observation = observeWithContent(object)
-    return countItems(observation.content) <= CONTENT_ITEMS_MAX ? observation : undefined
-  } catch (error) {
-    if (isWeirError(error, 'ENCODE_LIMIT')) return undefined
-    throw error
   }
 }

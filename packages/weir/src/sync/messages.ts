@@ -165,7 +165,8 @@ export function operationFrameBytes(operation: Encodable, live: boolean): number
   return 4 + payloadBytes(operation, live)
 }
 
-function payloadBytes({ header, body }: Encodable, live: boolean): number {
+/** Bytes of the frame of an operation, without its length. */
+export function payloadBytes({ header, body }: Encodable, live: boolean): number {
   const tags = live ? 1 : 2
   const option = body === undefined ? 1 : 1 + varintLength(body.length) + body.length
   return tags + varintLength(header.length) + header.length + option

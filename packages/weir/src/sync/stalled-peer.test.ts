@@ -2,7 +2,17 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { withLedger } from '../../testing/index.ts'
-import { keyOf, makeLog, makeMesh, planNodes, rawEndpoint, TOPIC, until } from './fixtures.ts'
+import {
+  keyOf,
+  makeLog,
+  makeMesh,
+  planNodes,
+  type RawPeer,
+  rawEndpoint,
+  type TestNode,
+  TOPIC,
+  until,
+} from './fixtures.ts'
 import { encodeDone, encodeHave } from './messages.ts'
 import { SharedPools } from './shared-pools.ts'
 
@@ -26,18 +36,7 @@ test('what waits for a peer that takes nothing makes room for what waits for the
     })
     const b = await mesh.node(1, { relay: 'on-session' })
     const raw = await rawEndpoint(mesh, ledger, scope, 2).dial(b)
-    await raw.handshake()
-    await raw.send(2, encodeHave([]))
-    await raw.send(2, encodeDone())
-    await until(() => [...b.sync.peers()].some(({ live }) => live))
-    // More than the windows of the connection take, and then the queue fills.
-    let waits = false
-    for (const operation of makeLog({ key: keyOf(2), ...WAITING })) {
-      await b.sync.publish(operation)
-      waits ||= ledger.row(plan.sync.live).bytes > LIMITS.queueBytesMax - COMING.bodyBytes
-      if (waits) break
-    }
-    assert.ok(waits, `${ledger.row(plan.sync.live).bytes} bytes wait`)
+    await stall(raw, b, 2, () => ledger.row(plan.sync.live).bytes)
     b.sync.connect(a.id)
     await until(async () =>
       (await b.store.logs(TOPIC)).some(({ height }) => height === COMING.count - 1),
@@ -64,17 +63,7 @@ test('what waits for a peer of one topic makes room for the consumer of another'
     const b = await mesh.node(1, { pools, relay: 'on-session' })
     const c = await mesh.node(2, { pools })
     const raw = await rawEndpoint(mesh, ledger, scope, 3).dial(c)
-    await raw.handshake()
-    await raw.send(2, encodeHave([]))
-    await raw.send(2, encodeDone())
-    await until(() => [...c.sync.peers()].some(({ live }) => live))
-    let waits = false
-    for (const operation of makeLog({ key: keyOf(3), ...WAITING })) {
-      await c.sync.publish(operation)
-      waits ||= ledger.row(plan.sync.live).bytes > LIMITS.queueBytesMax - COMING.bodyBytes
-      if (waits) break
-    }
-    assert.ok(waits, `${ledger.row(plan.sync.live).bytes} bytes wait`)
+    await stall(raw, c, 3, () => ledger.row(plan.sync.live).bytes)
     b.sync.connect(a.id)
     for (let tries = 0; tries < 1_000 && b.got.length < COMING.count; tries++) {
       await new Promise((resolve) => setTimeout(resolve, 2))
@@ -84,3 +73,22 @@ test('what waits for a peer of one topic makes room for the consumer of another'
     raw.connection.close(0, '')
   })
 })
+
+/** Brings a peer that takes nothing to live mode, and fills the queue for it until no operation of the other log fits. */
+async function stall(
+  raw: RawPeer,
+  node: TestNode,
+  author: number,
+  waitingBytes: () => number,
+): Promise<void> {
+  await raw.handshake()
+  await raw.send(2, encodeHave([]))
+  await raw.send(2, encodeDone())
+  await until(() => [...node.sync.peers()].some(({ live }) => live))
+  // More than the windows of the connection take, and then the queue fills.
+  for (const operation of makeLog({ key: keyOf(author), ...WAITING })) {
+    await node.sync.publish(operation)
+    if (waitingBytes() > LIMITS.queueBytesMax - COMING.bodyBytes) return
+  }
+  assert.fail(`${waitingBytes()} bytes wait`)
+}

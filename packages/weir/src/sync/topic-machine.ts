@@ -30,7 +30,7 @@ import { KeeperMachine } from './keeper-machine.ts'
 import type { SyncLimits } from './limits.ts'
 import { type LogRow, LogTable, rowKey } from './log-table.ts'
 import { itemBytes, type SyncTerms } from './memory.ts'
-import { operationFrameBytes } from './messages.ts'
+import { payloadBytes } from './messages.ts'
 import type { LogPolicy } from './policy.ts'
 import { type PeerState, Roster } from './roster.ts'
 import { Shared } from './shared.ts'
@@ -369,7 +369,7 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
 
   #publish(ticket: Ticket, operation: StoredOperation): void {
     // It could be kept, and would never be sent.
-    if (operationFrameBytes(operation, false) - 4 > this.#shared.limits.frameBytesMax) {
+    if (payloadBytes(operation, false) > this.#shared.limits.frameBytesMax) {
       this.#shared.fx.published(ticket, 'too-large')
       return
     }
