@@ -235,6 +235,7 @@ export class Handler implements Disposable {
     const from = sendInitial || version === 0 ? undefined : version
     if (this.#watchers.size >= this.#options.watchers.term.entriesMax) throw busy()
     const sender = exchange.begin(200)
+    if (sender.closed) return
     if (fault?.status === 410 || (from !== undefined && from < store.compacted)) {
       const error = expired(`too old resource version: ${version} (${store.compacted + 1})`)
       sender.write(`${stringifyJson({ type: 'ERROR', object: error.body() })}\n`)

@@ -23,6 +23,8 @@ export class Sender {
   constructor(response: ServerResponse, account: Account, patience: PatienceOptions) {
     this.#response = response
     this.#account = account
+    // A client that has gone already is told of no more.
+    this.#closed = response.destroyed
     this.#patience = new Patience(response, patience)
     response.on('drain', () => this.#ready())
     response.on('close', () => {

@@ -63,3 +63,20 @@ for (const [what, ...paths] of [
     })
   })
 }
+
+for (const [what, path] of [
+  ['a list', WIDGETS_PATH],
+  ['a watch', `${WIDGETS_PATH}?watch=true`],
+] as const) {
+  test(`a client that goes before ${what} begins leaves nothing behind`, async () => {
+    await withBigWidgets(async (cluster) => {
+      cluster.faults = () => ({ delayMs: 300 })
+      const socket = await askAndStop(cluster, path)
+      await until('it was asked', () => row(cluster, 'api.requests').entries === 1)
+      socket.destroy()
+      await until('all is free', () => row(cluster, 'api.requests').entries === 0, 5_000)
+      assert.equal(cluster.server.watchers, 0)
+      assert.equal(row(cluster, 'api.outgoing').bytes, 0)
+    })
+  })
+}
