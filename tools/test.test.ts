@@ -79,3 +79,26 @@ test('SIGTERM ends the files that run', async (t) => {
   const pid = Number(/pid (\d+) hangs/.exec(stdout)?.[1])
   assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
 })
+
+for (const [what, left] of [
+  ['leaves something open', 'setInterval(() => {}, 1_000)'],
+  ['goes on without a pause', 'setTimeout(() => { for (;;) {} })'],
+] as const) {
+  test(`a file that ${what} ends the run, and is named`, async (t) => {
+    const cwd = checkout(t, {
+      'packages/a.test.ts': `${PASSING}; ${left}`,
+      'packages/b.test.ts': PASSING,
+    })
+    const args = ['tools/test.ts', '--file-timeout', '1']
+    const { code, stdout } = await start(args, { cwd }).ended
+    assert.match(stdout, /✖ packages\/a\.test\.ts did not end within 1 s/)
+    assert.equal(code, 1)
+  })
+}
+
+test('a timeout that is no time is code 1 and says so', async (t) => {
+  const cwd = checkout(t, { 'packages/a.test.ts': PASSING })
+  const { code, stderr } = await start(['tools/test.ts', '--file-timeout', 'x'], { cwd }).ended
+  assert.equal(stderr, "--file-timeout takes seconds, not 'x'\n")
+  assert.equal(code, 1)
+})

@@ -63,9 +63,13 @@ export class DirectMesh {
     return mesh
   }
 
+  /** Closes all zones, and throws what went wrong with the first that did not end well. */
   async close(): Promise<void> {
-    for (const zone of this.zones) await zone.stop()
-    for (const zone of this.zones) await zone.cluster.close()
+    const ends = [
+      ...(await Promise.allSettled(this.zones.map((zone) => zone.stop()))),
+      ...(await Promise.allSettled(this.zones.map((zone) => zone.cluster.close()))),
+    ]
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
   }
 
   #zone(

@@ -195,10 +195,13 @@ export class Exchange {
           reject(error as Error)
         }
       })
-      request.once('end', resolve)
-      request.once('close', () => {
+      const closed = () => {
         if (!request.readableEnded) reject(badRequest('the body of the request broke off'))
-      })
+      }
+      request.once('end', resolve)
+      request.once('close', closed)
+      // A client that has gone already is told of no more.
+      if (request.destroyed) closed()
     })
   }
 }

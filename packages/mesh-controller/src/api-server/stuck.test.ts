@@ -8,8 +8,16 @@ const BIG = 'x'.repeat(2_000_000)
 /** More than the buffers of the system take. */
 const COUNT = 10
 
-/** A client that asks and takes nothing of the answer. */
-async function askAndStop(cluster: TestCluster, ...paths: string[]): Promise<TLSSocket> {
+/** A client that asks for these paths and takes nothing of the answers. */
+function askAndStop(cluster: TestCluster, ...paths: string[]): Promise<TLSSocket> {
+  return sendAndStop(cluster, ...paths.map((path) => ['GET', path] as const))
+}
+
+/** A client that sends requests, of a method, a path and a body, and takes nothing of the answers. */
+async function sendAndStop(
+  cluster: TestCluster,
+  ...requests: (readonly [method: string, path: string, body?: string])[]
+): Promise<TLSSocket> {
   const { hostname: host, port } = new URL(cluster.server.url)
   const socket = connect({
     host,
@@ -20,8 +28,13 @@ async function askAndStop(cluster: TestCluster, ...paths: string[]): Promise<TLS
   socket.on('error', () => {})
   await once(socket, 'secureConnect')
   socket.pause()
-  const head = `HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${cluster.server.token}\r\n\r\n`
-  socket.write(paths.map((path) => `GET ${path} ${head}`).join(''))
+  const head = `HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${cluster.server.token}\r\n`
+  const texts = requests.map(([method, path, body = '']) => {
+    const type = `application/${method === 'PATCH' ? 'merge-patch+json' : 'json'}`
+    const length = `content-type: ${type}\r\ncontent-length: ${body.length}\r\n\r\n`
+    return `${method} ${path} ${head}${length}${body}`
+  })
+  socket.write(texts.join(''))
   return socket
 }
 
@@ -64,14 +77,19 @@ for (const [what, ...paths] of [
   })
 }
 
-for (const [what, path] of [
-  ['a list', WIDGETS_PATH],
-  ['a watch', `${WIDGETS_PATH}?watch=true`],
+for (const [what, ...request] of [
+  ['a list begins', 'GET', WIDGETS_PATH],
+  ['a watch begins', 'GET', `${WIDGETS_PATH}?watch=true`],
+  ['an object is read', 'GET', `${WIDGETS_PATH}/w0`],
+  ['the body of a create is read', 'POST', WIDGETS_PATH, JSON.stringify(widget('new'))],
+  ['the body of an update is read', 'PUT', `${WIDGETS_PATH}/w0`, JSON.stringify(widget('w0'))],
+  ['the body of a patch is read', 'PATCH', `${WIDGETS_PATH}/w0`, '{"spec":{"note":"n"}}'],
+  ['the body of a delete is read', 'DELETE', `${WIDGETS_PATH}/w0`, '{"dryRun":["All"]}'],
 ] as const) {
-  test(`a client that goes before ${what} begins leaves nothing behind`, async () => {
+  test(`a client that goes before ${what} leaves nothing behind`, async () => {
     await withBigWidgets(async (cluster) => {
       cluster.faults = () => ({ delayMs: 300 })
-      const socket = await askAndStop(cluster, path)
+      const socket = await sendAndStop(cluster, request)
       await until('it was asked', () => row(cluster, 'api.requests').entries === 1)
       socket.destroy()
       await until('all is free', () => row(cluster, 'api.requests').entries === 0, 5_000)
