@@ -19,6 +19,7 @@ import { runCommand } from '../tools/children.ts'
 import { ROOT } from '../tools/files.ts'
 import { run as runKubernetes, runWithApiserver } from './kubernetes/run.ts'
 import { opensslMissing } from './openssl/library.ts'
+import { runTests } from './tests.ts'
 
 const { values } = parseArgs({
   options: { require: { type: 'boolean' }, measure: { type: 'boolean' } },
@@ -45,7 +46,7 @@ const long = Object.freeze({ ...process.env, WEIR_INTEROP_LONG: '1' })
 async function run(): Promise<number> {
   const rust = await againstRust()
   if (rust !== 0 || values.measure) return rust
-  const binding = await test(BINDING_TESTS, long)
+  const binding = await runTests(BINDING_TESTS, long)
   if (binding !== 0) return binding
   const openssl = await againstOpenssl()
   return openssl !== 0 ? openssl : againstKubernetes()
@@ -65,13 +66,14 @@ async function againstRust(): Promise<number> {
     return built
   }
   const env = { ...process.env, WEIR_RUST_PEER: join(TARGET, 'release', PACKAGE) }
-  if (values.measure) return node([join(INTEROP, 'measure.ts')], env)
-  return test(RUST_TESTS, env)
+  if (!values.measure) return runTests(RUST_TESTS, env)
+  const args = ['--conditions=weir-source', join(INTEROP, 'measure.ts')]
+  return runCommand(process.execPath, args, { env })
 }
 
 async function againstOpenssl(): Promise<number> {
   const missing = opensslMissing()
-  return missing === false ? test(OPENSSL_TESTS, long) : untried(`OpenSSL: ${missing}`)
+  return missing === false ? runTests(OPENSSL_TESTS, long) : untried(`OpenSSL: ${missing}`)
 }
 
 async function againstKubernetes(): Promise<number> {
@@ -85,18 +87,6 @@ async function againstKubernetes(): Promise<number> {
   const result = await runWithApiserver()
   return typeof result === 'string' ? untried(`an upstream kube-apiserver: ${result}`) : result
 }
-
-/** One file after the other: both ends of a test want a core. */
-function test(files: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const options = ['--expose-gc', '--test', '--test-concurrency=1']
-  return node([...options, ...files.map((file) => join(INTEROP, file))], {
-    ...env,
-    WEIR_ASSERT: '1',
-  })
-}
-
-const node = (args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> =>
-  runCommand(process.execPath, ['--conditions=weir-source', ...args], { env })
 
 /** Says what could not be tried. @returns the exit code of that */
 function untried(what: string): number {

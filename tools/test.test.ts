@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { cpSync } from 'node:fs'
+import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ROOT } from './files.ts'
@@ -96,9 +96,24 @@ for (const [what, left] of [
   })
 }
 
-test('a timeout that is no time is code 1 and says so', async (t) => {
-  const cwd = checkout(t, { 'packages/a.test.ts': PASSING })
-  const { code, stderr } = await start(['tools/test.ts', '--file-timeout', 'x'], { cwd }).ended
-  assert.equal(stderr, "--file-timeout takes seconds, not 'x'\n")
-  assert.equal(code, 1)
+for (const [name, what] of [
+  ['--file-timeout', 'seconds'],
+  ['--concurrency', 'a number of files'],
+] as const) {
+  test(`a value of ${name} that is none is code 1 and says so`, async (t) => {
+    const cwd = checkout(t, { 'packages/a.test.ts': PASSING })
+    const { code, stderr } = await start(['tools/test.ts', name, 'x'], { cwd }).ended
+    assert.equal(stderr, `${name} takes ${what}, not 'x'\n`)
+    assert.equal(code, 1)
+  })
+}
+
+test('with a concurrency of 1 the files run one after the other', async (t) => {
+  const stamp = "import { appendFileSync } from 'node:fs'; appendFileSync('log', 'begin\\n')"
+  const end = "process.on('exit', () => appendFileSync('log', 'end\\n'))"
+  const file = `${PASSING}; ${stamp}; ${end}; setTimeout(() => {}, 300)`
+  const cwd = checkout(t, { 'packages/a.test.ts': file, 'packages/b.test.ts': file })
+  const { code } = await start(['tools/test.ts', '--concurrency', '1'], { cwd }).ended
+  assert.equal(code, 0)
+  assert.equal(readFileSync(join(cwd, 'log'), 'utf8'), 'begin\nend\nbegin\nend\n')
 })

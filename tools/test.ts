@@ -4,6 +4,7 @@
  *     npm test                          everything
  *     npm test -- sync tools/lock       only files whose path contains one of these
  *     npm test -- --name 'credit of 0'  only tests whose name matches
+ *     npm test -- --concurrency 1       so many files at a time
  *     npm test -- --file-timeout 60     ends the run when a file takes longer than so many seconds
  *
  * A run in which a file, or the whole, holds no test is a failure: nothing was shown. So is a file that does not end,
@@ -33,10 +34,12 @@ const { values, positionals } = parseArgs({
   options: {
     name: { type: 'string', multiple: true },
     only: { type: 'boolean' },
+    concurrency: { type: 'string', default: String(FILES_AT_ONCE) },
     'file-timeout': { type: 'string', default: String(FILE_TIMEOUT_S) },
   },
 })
 const fileTimeoutMs = 1_000 * Number(values['file-timeout'])
+const concurrency = Number(values.concurrency)
 
 const files = FOLDERS.filter((name) => existsSync(join(ROOT, name)))
   .flatMap((name) => filesBelow(join(ROOT, name)))
@@ -48,6 +51,9 @@ const files = FOLDERS.filter((name) => existsSync(join(ROOT, name)))
 
 if (!(fileTimeoutMs > 0 && fileTimeoutMs < 2 ** 31)) {
   console.error(`--file-timeout takes seconds, not '${values['file-timeout']}'`)
+  process.exitCode = 1
+} else if (!Number.isInteger(concurrency) || concurrency < 1) {
+  console.error(`--concurrency takes a number of files, not '${values.concurrency}'`)
   process.exitCode = 1
 } else if (files.length === 0) {
   console.error(`No test file matches: ${positionals.join(' ')}`)
@@ -71,7 +77,7 @@ async function runFiles(): Promise<void> {
   const filtered = values.name !== undefined || values.only === true
   const stream = run({
     files,
-    concurrency: FILES_AT_ONCE,
+    concurrency,
     timeout: fileTimeoutMs,
     execArgv: ['--conditions=weir-source', '--expose-gc'],
     signal: abort.signal,

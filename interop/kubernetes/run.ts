@@ -3,9 +3,10 @@
  *
  * The client is no dependency of anything that is published; it takes 83 MB.
  */
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { runCommand } from '../../tools/children.ts'
+import { runTests } from '../tests.ts'
 import { findBinaries } from './binaries.ts'
 
 const FOLDER = import.meta.dirname
@@ -18,43 +19,23 @@ const FOLDER = import.meta.dirname
 export async function runWithApiserver(): Promise<number | string> {
   const binaries = findBinaries()
   if (typeof binaries === 'string') return binaries
-  const args = ['--conditions=weir-source', '--test', join(FOLDER, 'cluster.test.ts')]
-  return runToEnd(process.execPath, args, { WEIR_INTEROP_LONG: '1' })
+  return runTests([join('kubernetes', 'cluster.test.ts')], {
+    ...process.env,
+    WEIR_INTEROP_LONG: '1',
+  })
 }
 
 /** @returns the exit code of the test. */
 export async function run(): Promise<number> {
   if (!existsSync(join(FOLDER, 'node_modules', '@kubernetes', 'client-node'))) {
-    const code = await runToEnd('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'])
+    const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund']
+    const code = await runCommand('npm', args, { cwd: FOLDER })
     if (code !== 0) {
       console.error('The client could not be installed: is there a package registry?')
       return code
     }
   }
-  return runToEnd(process.execPath, [
-    '--conditions=weir-source',
-    '--test',
-    join(FOLDER, 'informer.test.ts'),
-  ])
-}
-
-function runToEnd(
-  command: string,
-  args: readonly string[],
-  env: NodeJS.ProcessEnv = {},
-): Promise<number> {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, {
-      cwd: FOLDER,
-      stdio: 'inherit',
-      env: { ...process.env, ...env },
-    })
-    child.once('error', (error) => {
-      console.error(`${command}: ${error.message}`)
-      resolve(127)
-    })
-    child.once('close', (code) => resolve(code ?? 1))
-  })
+  return runTests([join('kubernetes', 'informer.test.ts')], process.env)
 }
 
 if (import.meta.main) process.exitCode = await run()
