@@ -17,9 +17,14 @@ export class Program implements AsyncDisposable {
   readonly #out = new Collected()
   readonly #err = new Collected()
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  /** @param input The descriptor of its standard input; by default a pipe, which `write` and `endInput` are for. */
+  constructor(
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    input: number | 'pipe' = 'pipe',
+  ) {
     this.#child = spawn(process.execPath, ['--conditions=weir-source', BIN, ...args], {
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: [input, 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     })
     this.pid = this.#child.pid!
@@ -27,7 +32,7 @@ export class Program implements AsyncDisposable {
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => this.#out.add(text))
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => this.#err.add(text))
     // A process that has ended takes no more input; the test sees its end.
-    this.#child.stdin!.on('error', () => {})
+    this.#child.stdin?.on('error', () => {})
     void this.ended.then(() => {
       this.#out.end()
       this.#err.end()

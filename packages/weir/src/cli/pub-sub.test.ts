@@ -1,6 +1,16 @@
 /** `weir pub` and `weir sub` as real processes over QUIC on loopback, killed and restarted. */
 import assert from 'node:assert/strict'
-import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -276,6 +286,29 @@ test('each bad input ends with one coded line that says what to do', options, ()
       assert.equal(got, code, errors)
     }
     assert.ok(!existsSync(join(folder, 'broken')), 'a node with a bad key made its folder')
+  }),
+)
+
+test('an input that cannot be read ends pub with one coded line, and in order', options, () =>
+  place(async ({ key, folder }) => {
+    await key('a')
+    const data = join(folder, 'a')
+    const args = ['pub', '--topic', 'demo', '--key', join(folder, 'a.key'), '--data', data]
+    const inputs = [
+      [folder, 'r', /^weir: INPUT_UNREADABLE: standard input is a folder; .* pipe/m],
+      [join(folder, 'written'), 'w', /^weir: INPUT_UNREADABLE: .* pipe .* <- EBADF/m],
+    ] as const
+    for (const [path, flags, told] of inputs) {
+      const input = openSync(path, flags)
+      await using pub = new Program([...args, '--quiet'], {}, input)
+      closeSync(input)
+      const { code } = await pub.ended
+      assert.equal(code, 1, pub.errors)
+      assert.match(pub.errors, told)
+      assert.equal(pub.errors.match(/^weir: INPUT/gm)?.length, 1)
+      assert.doesNotMatch(pub.errors, /^ {4}at |^Node.js v/m, 'a stack is for bugs')
+      assert.deepEqual(readdirSync(data), ['weir.db'], 'the store was not closed')
+    }
   }),
 )
 
