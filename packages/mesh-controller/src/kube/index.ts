@@ -32,6 +32,7 @@ export { DEFAULT_KUBE_LIMITS, type KubeLimits, type KubeTerms, kubeTerms } from 
 export { checkKeys, diffPatch, mergePatch } from './merge.ts'
 export type { LargeObject } from './metadata-scanner.ts'
 export type { CachedObject } from './object-cache.ts'
+export { PageTurns } from './page-turns.ts'
 export {
   type Collection,
   Reflector,

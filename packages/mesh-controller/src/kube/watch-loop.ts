@@ -25,6 +25,7 @@ import { isJsonObject, type JsonObject, parseJson } from './json.ts'
 import { LineSplitter, type Piece } from './line-splitter.ts'
 import { ListSplitter } from './list-splitter.ts'
 import type { LargeObject } from './metadata-scanner.ts'
+import { PageTurns } from './page-turns.ts'
 import type { Pulse } from './pulse.ts'
 import { compareResourceVersions } from './resource-version.ts'
 import type { StreamedBody } from './streamed-body.ts'
@@ -89,8 +90,8 @@ export class WatchLoop {
   /** This watch brought nothing new, but it lasted. */
   #lasted = false
   #openedAt: Instant = instant(0)
-  /** The first object of the page that is being read. */
-  #pageFirst = ''
+  /** Of the list that is being read. */
+  #pages = new PageTurns()
   /** A watch that followed its own list brought nothing but the wish for another list. */
   #vain = false
 
@@ -166,9 +167,8 @@ export class WatchLoop {
     await settle(sink.listBegins(), signal)
     let token = ''
     let version = ''
-    let first = ''
+    this.#pages = new PageTurns()
     do {
-      const before = { token, first }
       const query = queryOf({ limit: pageLimit, continue: token })
       const page = await this.#page(pathOf(resource, namespace) + query, signal)
       const metadata = isJsonObject(page['metadata']) ? page['metadata'] : {}
@@ -179,9 +179,7 @@ export class WatchLoop {
         throw new KubeError('KUBE_RESPONSE_INVALID', 'a list has no resourceVersion')
       }
       version = listed
-      first = this.#pageFirst
-      const again = token === before.token || (first !== '' && first === before.first)
-      if (token !== '' && again) throw circular()
+      this.#pages.turn(token)
     } while (token !== '')
     this.#checkOrder(version)
     await settle(sink.listEnds(version), signal)
@@ -202,7 +200,6 @@ export class WatchLoop {
 
   async #page(path: string, signal: AbortSignal): Promise<JsonObject> {
     const { account } = this.#options
-    this.#pageFirst = ''
     const answer = await this.#open(path, signal)
     using splitter = new ListSplitter(account)
     await this.#read(
@@ -222,8 +219,7 @@ export class WatchLoop {
     const object = parseObject(piece.toString('utf8'))
     // The items of a list of a built-in kind come without their kind.
     if (object.kind === undefined) object.kind = resource.kind
-    const { namespace = '', name } = object.metadata
-    this.#pageFirst ||= `${namespace}/${name}`
+    this.#pages.object(object.metadata)
     return sink.listed(object, piece.length)
   }
 
@@ -383,13 +379,6 @@ export function rewound(reached: string, version: string): KubeError {
     'KUBE_REWOUND',
     `the cluster went back from resourceVersion ${reached} to ${version}, as one that was restored from a copy: nothing more is taken from it. A restart of this program makes it count, and deletes in the other zones what is missing in it: first bring back from them what has to stay`,
   )
-}
-
-/** The error for a list that begins again and would never end, as behind a proxy that drops the query. */
-function circular(): KubeError {
-  return new KubeError('KUBE_RESPONSE_INVALID', 'a page of a list leads back to itself', {
-    retryable: true,
-  })
 }
 
 function isVersion(version: unknown): version is string {

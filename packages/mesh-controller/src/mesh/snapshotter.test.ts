@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Heartbeats, ManualClock, Scope, seededRandom, WeirError } from 'weir-mesh/runtime'
+import { setImmediate } from 'node:timers/promises'
+import {
+  createLogger,
+  Heartbeats,
+  ManualClock,
+  Scope,
+  seededRandom,
+  WeirError,
+} from 'weir-mesh/runtime'
 import { type TestCluster, until, WIDGETS, widget, withCluster } from '../api-server/testing.ts'
-import type { JsonObject, KubeClient } from '../kube/index.ts'
+import { type JsonObject, type KubeClient, KubeError } from '../kube/index.ts'
 import { ClusterIdentity } from './cluster-identity.ts'
 import { Snapshotter, type SnapshotterOptions } from './snapshotter.ts'
 
@@ -170,6 +178,51 @@ test('a token that has expired begins the snapshot anew, and so does a page that
       assert.deepEqual(asked.slice(0, 2), [3, 3])
     },
   ))
+
+const tooLarge = () => new KubeError('KUBE_RESPONSE_TOO_LARGE', 'a fault that a test asked for')
+
+// It listed for ever, with a heartbeat that was well, and nothing told of it.
+for (const [what, pageOf, most] of [
+  ['has the same token', () => ({ names: [], next: 'again' }), 2],
+  ['begins again', (asked: number) => ({ names: ['w1'], next: `token-${asked}` }), 2],
+  ['has a token of long ago', (asked: number) => ({ names: [], next: `token-${asked % 5}` }), 13],
+  ['is too large, and has the same token', () => ({ names: undefined, next: 'again' }), 11],
+] as const) {
+  test(`a list whose next page ${what} begins the snapshot anew after a wait, until it ends`, async () => {
+    const lines: string[] = []
+    const log = createLogger({ level: 'warn', write: (line) => void lines.push(line) })
+    const run = async (cluster: TestCluster) => {
+      let faulty = true
+      let asked = 0
+      const page = async () => {
+        await setImmediate()
+        return faulty ? pageOf(asked++) : { names: ['w1'], next: undefined }
+      }
+      const client = {
+        create: async () => {},
+        get: async () => ({ metadata: { name: 'kube-system', uid: 'one' } }),
+        list: async () => {
+          const { names, next } = await page()
+          if (!names) throw tooLarge()
+          const items = names.map((name) => widget(name))
+          return { items, resourceVersion: '7', continue: next }
+        },
+        passOver: async () => (await page()).next,
+      } as unknown as KubeClient
+      const identity = new ClusterIdentity(client, log)
+      const { snapshotter, events } = await setUp({ ...cluster, client }, identity, () =>
+        known(true),
+      )
+      await until('it is given up', () => events.includes('snapshot-abort'), 2_000)
+      assert.ok(asked <= most, `${asked} pages`)
+      faulty = false
+      assert.match(lines.join(), /begin again.*a page of a list leads back to itself/)
+      await until('it was written', () => snapshotter.written === 1)
+      assert.deepEqual(events.slice(-3), ['snapshot-begin', 'snapshot-item', 'snapshot-end'])
+    }
+    await withCluster(run, { log })
+  })
+}
 
 test('a store without room is asked less and less while nothing changes, and soon when there is less', async () => {
   const clock = new ManualClock()

@@ -2,9 +2,9 @@
  * Writes a snapshot of the own objects: reads them from the API in pages and hands them to the machine one by one.
  * Waits for room in the own log before each, so memory does not depend on how many there are.
  *
- * A page that fails is asked for again a few times. A list that fails, or a store without room, gives the snapshot up and
- * begins another one after a delay; the receivers then replace the first. One that is refused holds only the end back:
- * without it nothing counts as absent, and what is put and deleted acts at once.
+ * A page that fails is asked for again a few times. A list that fails or leads back to itself, or a store without room,
+ * gives the snapshot up and begins another one after a delay; the receivers then replace the first. One that is refused
+ * holds only the end back: without it nothing counts as absent, and what is put and deleted acts at once.
  */
 import {
   abortable,
@@ -22,6 +22,7 @@ import {
   type KubeClient,
   KubeError,
   type KubeObject,
+  PageTurns,
   type ResourceRef,
 } from '../kube/index.ts'
 import type { ClusterIdentity } from './cluster-identity.ts'
@@ -311,6 +312,7 @@ export class Snapshotter {
     const { client, cluster, heartbeat } = this.#options
     let limit = PAGE_OBJECTS
     let token: string | undefined
+    const pages = new PageTurns()
     for (;;) {
       heartbeat.beat()
       const page = {
@@ -326,6 +328,8 @@ export class Snapshotter {
           continue: next,
         } = await this.#asked(() => client.list(resource.ref, page), signal)
         cluster.checkVersion(seen, resourceVersion)
+        if (items[0]) pages.object(items[0].metadata)
+        pages.turn(next ?? '')
         for (const object of items) await this.#item(resource, object, signal)
         if (next === undefined) return
         token = next
@@ -336,6 +340,7 @@ export class Snapshotter {
         else {
           token = await this.#asked(() => client.passOver(resource.ref, page), signal)
           if (token === undefined) return
+          pages.turn(token)
         }
       }
     }
