@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { Ledger, planMemory } from 'weir-mesh/bounds'
 import { KeyPair, type LogId } from 'weir-mesh/core'
 import { Heartbeats, Scope, systemRandom } from 'weir-mesh/runtime'
@@ -85,6 +86,42 @@ test('after it was given up nothing waits, and the next begin goes on', async ()
   log.append(8, new Uint8Array(8), false)
   await log.kept(8)
   assert.deepEqual(kept, [0, 7, 8])
+  await scope.close()
+  ledger.assertEmpty()
+})
+
+test('a begin that waits when it is given up is written, with what follows it', async () => {
+  const kept: number[] = []
+  const { log, scope, ledger } = openFull(async ({ seq }) => {
+    kept.push(seq)
+    return 'kept'
+  })
+  log.append(1, new Uint8Array(8), true)
+  log.giveUp()
+  log.append(2, new Uint8Array(8), false)
+  assert.equal(log.queued, 3)
+  await log.kept(2)
+  assert.deepEqual(kept, [0, 1, 2])
+  await scope.close()
+  ledger.assertEmpty()
+})
+
+test('what waits when it is given up is left out, also when there is room again', async () => {
+  const gate = Promise.withResolvers<void>()
+  const kept: number[] = []
+  const { log, scope, ledger } = openFull(async ({ seq }) => {
+    await gate.promise
+    kept.push(seq)
+    return 'kept'
+  })
+  await setImmediate() // the first one is on its way
+  log.append(1, new Uint8Array(8), false)
+  log.giveUp()
+  gate.resolve()
+  await setImmediate()
+  log.append(2, new Uint8Array(8), true)
+  await log.kept(2)
+  assert.deepEqual(kept, [0, 2])
   await scope.close()
   ledger.assertEmpty()
 })
