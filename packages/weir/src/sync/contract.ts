@@ -109,6 +109,20 @@ export type SyncReport =
   | { readonly type: 'store-failed'; readonly message: string }
   /** It answers again. */
   | { readonly type: 'store-works' }
+  /**
+   * An operation of the store was kept under a larger plan. For peers, when it fits no frame: its log ends there. For the
+   * consumer, when it does not fit the queue: it is left out.
+   */
+  | {
+      readonly type: 'too-long'
+      readonly for: 'peers' | 'consumer'
+      /** Another one of this log was told before. */
+      readonly again: boolean
+      readonly author: NodeId
+      readonly logId: LogId
+      readonly seq: number
+      readonly bytes: number
+    }
   | { readonly type: 'session'; readonly peer: NodeId; readonly outbound: boolean }
   /** All that the peer had when the session began is kept. */
   | { readonly type: 'synced'; readonly peer: NodeId; readonly operations: number }

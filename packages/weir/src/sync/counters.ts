@@ -19,7 +19,10 @@ const HELP = Object.freeze({
   key_shared: 'Operations of our own key that this process did not write.',
   overflow: 'Times that a queue for a peer or a consumer was full, and the store took over.',
   holes: 'Ranges not sent because their beginning is no longer in the store.',
-  skipped: 'Operations that were gone from the store before the consumer had them.',
+  too_long:
+    'Operations in the store that are longer than a frame of this plan, so that peers do not get them.',
+  skipped:
+    'Operations that were gone from the store before the consumer had them, or too long for its queue.',
   logs_full: 'Operations dropped because the topic has its most logs.',
   resyncs: 'Sessions that were begun anew to fetch what was lost.',
   retries: 'Attempts to reach a peer that failed.',

@@ -24,6 +24,8 @@ export class DeliveryMachine implements Disposable {
   readonly #shared: Shared
   readonly #queue: RingQueue<StoredOperation>
   readonly #makeRoom: () => boolean
+  /** Longest operation that the queue can hold. */
+  readonly #bytesMax: number
   #behind = 0
   #reading: { readonly ticket: Ticket; readonly row: LogRow; readonly range: LogRange } | undefined
   /**
@@ -44,6 +46,7 @@ export class DeliveryMachine implements Disposable {
   constructor(shared: Shared, account: Account, makeRoom: () => boolean) {
     this.#shared = shared
     this.#makeRoom = makeRoom
+    this.#bytesMax = account.term.payloadBytesMax
     this.#queue = new RingQueue<StoredOperation>(account, {
       bytesOf: ({ header, body }) => operationBytes(header, body),
     })
@@ -116,7 +119,9 @@ export class DeliveryMachine implements Disposable {
     let full = false
     for (const operation of page.operations) {
       if (operation.seq > row.next && !operation.prune) this.#skipped(operation.seq - row.next)
-      full = !this.#push(owned(operation))
+      const bytes = operationBytes(operation.header, operation.body)
+      if (bytes > this.#bytesMax) this.#leaveOut(row, operation, bytes)
+      else full = !this.#push(owned(operation))
       if (full) break
       row.next = operation.seq + 1
     }
@@ -148,6 +153,14 @@ export class DeliveryMachine implements Disposable {
       if (this.#queue.push(operation) === 'ok') return true
     } while (this.#queue.size === 0 && this.#makeRoom())
     return false
+  }
+
+  /** It was kept under a larger plan; no room that the consumer makes will ever do. */
+  #leaveOut(row: LogRow, { seq }: StoredOperation, bytes: number): void {
+    const { author, logId, leftOut: again } = row
+    row.leftOut = true
+    this.#skipped(1)
+    this.#shared.fx.report({ type: 'too-long', for: 'consumer', again, author, logId, seq, bytes })
   }
 
   #fallBehind(row: LogRow): void {

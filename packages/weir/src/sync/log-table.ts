@@ -26,6 +26,13 @@ export interface LogRow {
   pushed: boolean
   /** Whether this process has published in this log. */
   published: boolean
+  /**
+   * Sequence number of the last operation found in the store that is longer than a frame, -1 without one: a peer that
+   * lacks it can use nothing of what follows, until the log is pruned.
+   */
+  tooLongAt: number
+  /** An operation was too long for the consumer, and was left out. */
+  leftOut: boolean
   /** Appends under way. */
   uses: number
   /** In the order in which the rows came. */
@@ -92,6 +99,8 @@ export class LogTable implements Disposable {
       silent: false,
       pushed: true,
       published: false,
+      tooLongAt: -1,
+      leftOut: false,
       uses: 0,
       nextRow: undefined,
       previousRow: this.#last,

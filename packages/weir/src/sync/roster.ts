@@ -284,9 +284,12 @@ export class Roster implements SessionHost, Disposable {
 
   /** Offers a kept operation to all peers that may lack it; `pump` sends it. */
   forward(row: LogRow, operation: StoredOperation): void {
+    // It takes the place of everything before it.
+    if (operation.prune) row.tooLongAt = -1
     if (!row.pushed) return
     for (const peer of this.#peers.values()) {
-      if (peer.has[row.index]! > operation.seq) continue
+      const next = peer.has[row.index]!
+      if (next > operation.seq || next <= row.tooLongAt) continue
       if (!peer.push) peer.behind = true
       if (peer.behind) continue
       if (peer.queue.push({ row, operation }) === 'ok') continue

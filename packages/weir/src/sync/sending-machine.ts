@@ -19,6 +19,7 @@ import {
   encodePreSync,
   type Height,
   operationFrameBytes,
+  payloadBytes,
 } from './messages.ts'
 import { after, type LiveOperation, type Peer, packed } from './peer.ts'
 import type { Shared } from './shared.ts'
@@ -195,8 +196,13 @@ export class Sending implements Disposable {
       // The beginning is gone from the store: without it the peer could not use the rest.
       if (hole) this.#shared.counters.holes.add()
       this.#advance(row, range.until)
-    } else if (first && this.#send(operations)) {
-      this.#advance(row, page.last ? range.until : operations[operations.length - 1]!.seq)
+    } else if (first) {
+      const fitting = this.#fitting(operations)
+      if (fitting.length === 0) this.#tooLong(row, first)
+      else if (this.#send(fitting)) {
+        const whole = page.last && fitting.length === operations.length
+        this.#advance(row, whole ? range.until : fitting[fitting.length - 1]!.seq)
+      }
     }
     this.pump()
     return true
@@ -252,7 +258,7 @@ export class Sending implements Disposable {
     const next = targets ? this.#next! : this.#peer.has
     let row = targets && this.#cursor && !this.#cursor.removed ? this.#cursor : table.first
     for (; row; row = row.nextRow) {
-      if (!targets && !row.pushed) continue
+      if (!targets && (!row.pushed || next[row.index]! <= row.tooLongAt)) continue
       if (next[row.index]! < (targets ? targets[row.index]! : packed(row.ours))) break
     }
     this.#cursor = row
@@ -273,6 +279,28 @@ export class Sending implements Disposable {
     if (row.removed) return
     if (this.#targets) this.#next![row.index] = after(seq)
     this.#peer.reached(row, seq)
+  }
+
+  /** What comes before an operation that is longer than a frame. */
+  #fitting(operations: readonly StoredOperation[]): readonly StoredOperation[] {
+    const { frameBytesMax } = this.#shared.limits
+    const end = operations.findIndex((each) => payloadBytes(each, false) > frameBytesMax)
+    return end < 0 ? operations : operations.slice(0, end)
+  }
+
+  /** No memory will ever do for it. The peer stays where it is in this log, and gets the others. */
+  #tooLong(row: LogRow, operation: StoredOperation): void {
+    if (row.removed) return
+    if (this.#targets) this.#targets[row.index] = 0
+    const { seq } = operation
+    if (seq <= row.tooLongAt) return
+    const again = row.tooLongAt >= 0
+    row.tooLongAt = seq
+    const { counters, fx } = this.#shared
+    counters.too_long.add()
+    const { author, logId } = row
+    const bytes = payloadBytes(operation, false)
+    fx.report({ type: 'too-long', for: 'peers', again, author, logId, seq, bytes })
   }
 
   #sendQueue(): void {

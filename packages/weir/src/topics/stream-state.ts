@@ -5,12 +5,12 @@
  */
 import { type Account, Channel } from '../bounds/index.ts'
 import { isWeirError, type Scope } from '../runtime/index.ts'
-import type { StoredOperation } from '../store/index.ts'
+import type { LogName, StoredOperation } from '../store/index.ts'
 import type { Cursor } from './cursor.ts'
 
 export type SlowConsumer = 'wait' | 'drop'
 
-/** What a consumer gets: operations, and with `slow: 'drop'` how many are missing before the next. */
+/** What a consumer gets: operations, and how many are missing: dropped with `slow: 'drop'`, or too long. */
 export type StreamEvent =
   | { readonly type: 'operation'; readonly operation: StoredOperation }
   | { readonly type: 'gap'; readonly lost: number }
@@ -70,9 +70,7 @@ export class StreamState {
 
   /** Queues an operation. With `wait` it returns when there was room, or the stream is gone. */
   async offer(operation: StoredOperation, scope: Scope): Promise<void> {
-    const { cursor } = this
-    if (!this.consume || this.#closed) return
-    if (cursor && operation.seq < cursor.next(operation)) return
+    if (!this.#wants(operation)) return
     const bytes = operation.header.length + (operation.body?.length ?? 0)
     if (bytes > this.#operationBytesMax) {
       this.#tooLong++
@@ -95,6 +93,11 @@ export class StreamState {
     }
   }
 
+  /** An operation was too long to come as far as here. */
+  missed(operation: LogName & { readonly seq: number }): void {
+    if (this.#wants(operation)) this.#tooLong++
+  }
+
   async next(): Promise<IteratorResult<StreamEvent, undefined>> {
     const missing = this.lost - this.#told
     if (missing > 0 && !this.#closed) {
@@ -104,6 +107,11 @@ export class StreamState {
     const { value, done } = await this.#channel.next()
     if (done) return { value: undefined, done: true }
     return { value: { type: 'operation', operation: value }, done: false }
+  }
+
+  #wants(operation: LogName & { readonly seq: number }): boolean {
+    const { cursor } = this
+    return this.consume && !this.#closed && !(cursor && operation.seq < cursor.next(operation))
   }
 
   /** Something to take off when the stream closes: the listener of an abort. */

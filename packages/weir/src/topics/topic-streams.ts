@@ -17,7 +17,7 @@ import {
   topicName,
 } from '../core/index.ts'
 import { onAbort, type Random, type Scope, throwIfAborted, WeirError } from '../runtime/index.ts'
-import type { LogState, LogStore, StoredOperation } from '../store/index.ts'
+import type { LogName, LogState, LogStore, StoredOperation } from '../store/index.ts'
 import {
   type BatchVerifier,
   type LogPolicy,
@@ -311,6 +311,7 @@ export class TopicStreams implements AsyncDisposable {
       onOperation: (operation) => this.#deliver(topicKey, operation),
       onReport: (report) => {
         if (report.type === 'synced' && !scope.closed) scope.spawn('head', () => own.synced())
+        if (report.type === 'too-long' && report.for === 'consumer') this.#missed(topicKey, report)
         onReport?.(topic, report)
       },
     })
@@ -323,6 +324,11 @@ export class TopicStreams implements AsyncDisposable {
     for (const id of this.#byTopic.of(topicKey)) {
       await this.#streams.peek(id)?.offer(operation, this.#scope)
     }
+  }
+
+  /** An operation that sync could not deliver. */
+  #missed(topicKey: string, operation: LogName & { readonly seq: number }): void {
+    for (const id of this.#byTopic.of(topicKey)) this.#streams.peek(id)?.missed(operation)
   }
 
   async #publish(
