@@ -2,12 +2,15 @@
 import { type Bench, withLedger } from '../../testing/index.ts'
 import { Ledger, planMemory, type Term, term } from '../bounds/index.ts'
 import {
+  buildHeader,
   coreTerms,
+  encodeNodeExtensions,
   idKey,
   KeyPair,
   type NodeId,
   type TopicId,
   topicId,
+  topicLogId,
   Verifier,
 } from '../core/index.ts'
 import { type Scope, seededRandom } from '../runtime/index.ts'
@@ -16,10 +19,19 @@ import {
   MemoryStore,
   memoryStoreTerms,
   type SqliteStore,
+  type StoredOperation,
   sqliteStoreTerms,
 } from '../store/index.ts'
-import { SyncAcceptor, syncLimits, syncTerms, verifyHere } from '../sync/index.ts'
 import {
+  SyncAcceptor,
+  type SyncLimits,
+  type SyncTerms,
+  syncLimits,
+  syncTerms,
+  verifyHere,
+} from '../sync/index.ts'
+import {
+  type Connection,
   MemoryEndpoint,
   MemoryNetwork,
   transportLimits,
@@ -48,6 +60,7 @@ export const wordsOf = (event: StreamEvent): string =>
 
 export interface NodeSetup extends Partial<TopicStreamsOptions> {
   readonly limits?: TopicLimits
+  readonly sync?: Partial<SyncLimits>
   /** Replaces the memory store; made with the ledger of the node. */
   openStore?(ledger: Ledger, terms: ReturnType<typeof sqliteStoreTerms>): Promise<SqliteStore>
 }
@@ -56,9 +69,12 @@ export interface TestNode {
   readonly id: NodeId
   readonly ledger: Ledger
   readonly terms: ReturnType<typeof topicTerms>
+  readonly syncTerms: SyncTerms
   readonly store: LogStore
   readonly streams: TopicStreams
   readonly scope: Scope
+  /** A connection for log sync that its sync knows nothing of. */
+  dial(peer: NodeId): Promise<Connection>
   close(): Promise<void>
 }
 
@@ -85,7 +101,12 @@ export async function withNodes(run: (nodes: Nodes) => Promise<void>): Promise<v
       node: async (index, setup = {}) => {
         const own = scope.child(`node ${index}`)
         const limits = setup.limits ?? topicLimits()
-        const sync = syncLimits({ topicsMax: limits.topicsMax, retryFirstMs: 20, closeMs: 1_000 })
+        const sync = syncLimits({
+          topicsMax: limits.topicsMax,
+          retryFirstMs: 20,
+          closeMs: 1_000,
+          ...setup.sync,
+        })
         const each = transportLimits()
         const terms = {
           topics: topicTerms(limits),
@@ -123,7 +144,7 @@ export async function withNodes(run: (nodes: Nodes) => Promise<void>): Promise<v
           scope: own,
         })
         known.set(idKey(key.id), endpoint.address)
-        const { openStore: _, ...given } = setup
+        const { openStore: _, sync: __, ...given } = setup
         const streams = new TopicStreams({
           scope: own,
           ledger,
@@ -161,15 +182,32 @@ export async function withNodes(run: (nodes: Nodes) => Promise<void>): Promise<v
           id,
           ledger,
           terms: terms.topics,
+          syncTerms: terms.sync,
           store,
           streams,
           scope: own,
+          dial: (peer) => endpoint.connect(peer, PROTOCOL),
           close: () => own.close(),
         }
       },
     })
   })
   for (const ledger of ledgers) ledger.assertEmpty()
+}
+
+/** A signed log of an author that is no node, as a store keeps it: an operation for each body. */
+export function logOf(topic: TopicId, index: number, bodies: readonly Uint8Array[]) {
+  const logId = topicLogId(topic)
+  const operations: StoredOperation[] = []
+  for (const [seq, body] of bodies.entries()) {
+    const backlink = operations[seq - 1]?.id
+    const extensions = encodeNodeExtensions({ logId, timestampMicros: seq, prune: false })
+    const header = buildHeader(keyOf(index), { seq, backlink, body, extensions })
+    const { id, author, bytes, payloadSize } = header
+    const place = { id, author, logId, seq, backlink }
+    operations.push({ ...place, header: bytes, body, payloadSize, prune: false })
+  }
+  return operations
 }
 
 /** The next events of a stream, as words. */

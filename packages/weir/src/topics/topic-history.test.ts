@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import { buildHeader, encodeNodeExtensions, topicLogId } from '../core/index.ts'
 import { SqliteStore } from '../store/index.ts'
 import {
   keyOf,
+  logOf,
   type Nodes,
   OTHER_TOPIC,
   type TestNode,
@@ -174,21 +174,8 @@ test('acknowledgements in a run are all there at the end, in few writes', () =>
 test('an operation that was kept under a larger plan and fits no queue is a gap, and its log goes on', () =>
   withNodes(async (nodes) => {
     const node = await nodes.node(2, { freshKey: true })
-    const logId = topicLogId(TOPIC)
-    let backlink: ReturnType<typeof buildHeader>['id'] | undefined
-    for (const [seq, bodyBytes] of [1, 5 * 1024 * 1024, 1].entries()) {
-      const body = new Uint8Array(bodyBytes).fill(97)
-      const extensions = encodeNodeExtensions({ logId, timestampMicros: seq, prune: false })
-      const { id, bytes, author, payloadSize } = buildHeader(keyOf(9), {
-        seq,
-        backlink,
-        body,
-        extensions,
-      })
-      const operation = { id, author, logId, seq, backlink, header: bytes, body, payloadSize }
-      assert.deepEqual(await node.store.append(TOPIC, [{ ...operation, prune: false }]), ['kept'])
-      backlink = id
-    }
+    const bodies = [1, 5 * 1024 * 1024, 1].map((bytes) => new Uint8Array(bytes).fill(97))
+    await node.store.append(TOPIC, logOf(TOPIC, 9, bodies))
     const stream = await node.streams.open(TOPIC, { from: 'start' })
     assert.deepEqual((await take(stream, 3)).sort(), ['a', 'a', 'gap of 1'])
   }))
