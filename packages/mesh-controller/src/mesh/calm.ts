@@ -1,6 +1,7 @@
 /**
  * Fights: somebody else changes a replica again and again, and each time it is put back. The first times at once, as a
- * person's edit is; then after growing delays, or the two would go round at the speed of the API server for ever.
+ * person's edit is; then after growing delays, or the two would go round at the speed of the API server for ever. So it is
+ * with a write that does not succeed while somebody goes on to edit the object.
  *
  * Memory: two small numbers in the row.
  */
@@ -23,6 +24,11 @@ const QUIET_TICKS = 600
 export function isPutBack(row: Row, action: Action): boolean {
   if (action.type !== 'create' && action.type !== 'update') return false
   return action.desired.hash === row.acceptedFor
+}
+
+/** Whether a write waits that did not succeed the first times either: the next edit here does not help it. */
+export function failsOn(row: Row): boolean {
+  return row.state === 'waiting' && row.failures > AT_ONCE
 }
 
 /** Which delay comes next. */

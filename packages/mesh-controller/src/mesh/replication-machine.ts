@@ -12,7 +12,7 @@ import type { NodeId, TopicId } from 'weir-mesh/core'
 import { type Fold, type Instant, instant, type Machine, NEVER, Reentry } from 'weir-mesh/machine'
 import { assert } from 'weir-mesh/runtime'
 import { compareResourceVersions } from '../kube/index.ts'
-import { hasToCalm, isPutBack, notePutBack } from './calm.ts'
+import { failsOn, hasToCalm, isPutBack, notePutBack } from './calm.ts'
 import { type Action, decide } from './decide.ts'
 import { Incoming, type IncomingEffects, type RemoteOperation } from './incoming.ts'
 import { describeObject, type ObjectName } from './names.ts'
@@ -267,7 +267,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     this.#withdraw(row, effects)
     if (row.local && content) this.#outgoing.changed(row, content, effects)
     this.#tellConflict(row, effects)
-    this.#touch(row)
+    this.#touchHere(row)
   }
 
   #unread(name: ObjectName, effects: ReplicationEffects): void {
@@ -304,7 +304,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     row.reported = false
     if (row.state === 'busy') this.#outrun.add(row)
     this.#outgoing.gone(row, version, effects)
-    this.#touch(row)
+    this.#touchHere(row)
   }
 
   /** Takes an observation when it is newer than what is known. */
@@ -384,6 +384,12 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     // The next edit of the same kind is no reason to be faster; what its owner says is.
     if (row.state === 'calming' && isPutBack(row, this.#decide(row))) return
     this.#queue.add(row)
+  }
+
+  /** As `#touch`, for what happened in our cluster: it does not hasten a write that has failed again and again. */
+  #touchHere(row: Row): void {
+    if (failsOn(row) && this.#decide(row).type !== 'none') return
+    this.#touch(row)
   }
 
   #decide(row: Row): Action {
