@@ -4,45 +4,15 @@
  *
  * After `settle`, `check` says whether each zone holds exactly the objects of all zones.
  */
-import { Ledger, planMemory } from 'weir-mesh/bounds'
-import { blake3, idKey, type LogId, type NodeId, zoneLogId } from 'weir-mesh/core'
+import { blake3 } from 'weir-mesh/core'
 import { Digest } from 'weir-mesh/machine'
-import { instant, type Random, seededRandom } from 'weir-mesh/runtime'
-import { contentHash, encodeContent } from '../src/mesh/content.ts'
-import type { Action } from '../src/mesh/decide.ts'
-import { meshTerms } from '../src/mesh/memory.ts'
-import { meshTopic, objectKey } from '../src/mesh/names.ts'
-import { decodeBody } from '../src/mesh/protocol.ts'
-import {
-  type Outcome,
-  type ReplicationEffects,
-  ReplicationMachine,
-} from '../src/mesh/replication-machine.ts'
-import type { Desired, Observed, Row } from '../src/mesh/row.ts'
-
-interface ApiObject {
-  readonly uid: string
-  readonly version: string
-  readonly owner: string
-  readonly cluster: string
-  readonly content: Uint8Array
-}
-
-type WatchItem = { readonly key: string; readonly object?: ApiObject; readonly version: string }
-
-interface Log {
-  readonly author: NodeId
-  readonly logId: LogId
-  readonly bodies: { readonly seq: number; readonly body: Uint8Array }[]
-}
-
-const RESOURCE = 'demo.weir.example/Widget'
-const nameOf = (key: string) => {
-  const [resource, namespace, name] = key.split(' ') as [string, string, string]
-  return { resource, namespace, name }
-}
+import { type Random, seededRandom } from 'weir-mesh/runtime'
+import { contentHash } from '../src/mesh/content.ts'
+import { meshTopic } from '../src/mesh/names.ts'
+import { ZoneWorld } from './zone-world.ts'
 
 export interface WorldOptions {
+  /** With every other one objects grow too large to travel. */
   readonly seed: number
   readonly zones: number
   readonly objectsMax?: number
@@ -58,9 +28,11 @@ export class ReplicationWorld {
   nowMs = 1000
   failurePercent: number
   steps = 0
+  readonly #grows: boolean
 
   constructor(options: WorldOptions) {
     this.random = seededRandom(options.seed)
+    this.#grows = options.seed % 2 === 0
     this.failurePercent = options.failurePercent ?? 10
     for (let index = 0; index < options.zones; index++) {
       this.zones.push(new ZoneWorld(this, index, options.objectsMax ?? 256))
@@ -88,6 +60,36 @@ export class ReplicationWorld {
     else if (choice < 70) zone.restart()
     else if (choice < 74) zone.snapshot()
     else if (choice < 80) zone.toggleLink(this.random.below(this.zones.length))
+    else if (choice < 88 && this.#grows) zone.userGrow(name, this.random.below(1000))
+  }
+
+  /** All that was born in one zone alone grows too large to travel, and its zone says so. */
+  growAll(): void {
+    const births = this.zones.flatMap((zone) => [...zone.own()])
+    for (const zone of this.zones) {
+      for (const name of [...zone.own()]) {
+        if (births.filter((each) => each === name).length === 1) zone.userGrow(name, 0)
+      }
+      if (this.random.below(2) === 0) zone.restart()
+      else zone.snapshot()
+    }
+  }
+
+  /** What is too large is small again, and another. */
+  shrinkAll(): void {
+    for (const zone of this.zones) for (const name of [...zone.own('grown')]) zone.userPut(name, 0)
+  }
+
+  /** All replicas as they are. */
+  replicas(): string[] {
+    return this.zones.flatMap((zone) =>
+      [...zone.api]
+        .filter(([, object]) => object.owner !== '')
+        .map(
+          ([key, object]) => `${zone.name} ${key} ${object.owner} ${contentHash(object.content)}`,
+        )
+        .sort(),
+    )
   }
 
   /** Faults end, links heal, and everything under way is let through. */
@@ -145,349 +147,5 @@ export class ReplicationWorld {
 
   close(): void {
     for (const zone of this.zones) zone.stop()
-  }
-}
-
-export class ZoneWorld {
-  readonly name: string
-  readonly author: NodeId
-  readonly api = new Map<string, ApiObject>()
-  machine!: ReplicationMachine
-  ledger!: Ledger
-  #world: ReplicationWorld
-  #index: number
-  #objectsMax: number
-  #versions = 1
-  #cluster: string
-  #incarnation = 0
-  #watch: WatchItem[] = []
-  #listing: string[] | undefined
-  #log!: Log
-  #synced = false
-  /** Operations of the others that this zone has read: per author and log, the next sequence number. */
-  #read = new Map<string, number>()
-  #applies: { row: Row; action: Exclude<Action, { type: 'none' }> }[] = []
-  /** How writes ended, on their way back to the zone: each on a connection of its own, and so in any order. */
-  #answers: { row: Row; outcome: Outcome }[] = []
-  #refetch: Row[] = []
-  #cut = new Set<number>()
-  #serial = 0
-
-  constructor(world: ReplicationWorld, index: number, objectsMax: number) {
-    this.#world = world
-    this.#index = index
-    this.#objectsMax = objectsMax
-    this.name = `zone-${String.fromCharCode(97 + index)}`
-    this.author = blake3(Uint8Array.of(index)) as Uint8Array as NodeId
-    this.#cluster = `cluster-${this.name}`
-  }
-
-  get log(): Log {
-    return this.#log
-  }
-
-  start(): void {
-    this.#incarnation++
-    const terms = meshTerms({
-      objectsMax: this.#objectsMax,
-      zonesMax: 8,
-      publishBytesMax: 1 << 20,
-      logBytesMax: 1 << 24,
-      appliesMax: 4,
-      pendingMax: 64,
-    })
-    this.ledger = new Ledger(planMemory(Object.values(terms), { limitBytes: 1 << 28 }))
-    this.machine = new ReplicationMachine({
-      zone: this.name,
-      incarnation: this.#incarnation,
-      topic: this.#world.topic,
-      appliesMax: 4,
-      accounts: {
-        objects: this.ledger.require(terms.objects),
-        zones: this.ledger.require(terms.zones),
-        chunk: this.ledger.require(terms.chunk),
-      },
-    })
-    const logId = zoneLogId(this.#world.topic, this.name, this.#incarnation)
-    this.#log = { author: this.author, logId, bodies: [] }
-    for (const zone of this.#world.zones)
-      if (zone !== this) this.machine.bind(zone.name, zone.author)
-    // The others may have been made later than this one.
-    for (const zone of this.#world.zones)
-      if (zone !== this) zone.machine?.bind(this.name, this.author)
-    this.#watch = [...this.api].map(([key, object]) => ({ key, object, version: object.version }))
-    this.#synced = false
-    this.#listing = undefined
-    this.#read.clear()
-    this.#applies = []
-    this.#answers = []
-    this.#refetch = []
-  }
-
-  stop(): void {
-    this.machine[Symbol.dispose]()
-    this.ledger.assertEmpty()
-  }
-
-  restart(): void {
-    this.stop()
-    this.start()
-  }
-
-  /** One thing that can happen in this zone does. */
-  step(): void {
-    const choice = this.#world.random.below(5)
-    if (choice === 0) this.#observe()
-    else if (choice === 1) this.#readOthers()
-    else if (choice === 2) this.#write()
-    else if (choice === 3) this.#answer()
-    else this.#list()
-    this.wake()
-  }
-
-  /** As `step`, everything once; whether anything happened. */
-  progress(): boolean {
-    const steps = [
-      () => this.#observe(),
-      () => this.#readOthers(),
-      () => this.#write(),
-      () => this.#answer(),
-      () => this.#list(),
-    ]
-    return steps.map((step) => step()).some(Boolean)
-  }
-
-  wake(): void {
-    this.machine.wake(instant(this.#world.nowMs * 1000), this.#effects)
-  }
-
-  snapshot(): void {
-    if (!this.#synced || this.#listing) return
-    this.#handle({ type: 'snapshot-begin', cluster: this.#cluster, count: this.api.size })
-    this.#listing = [...this.api.keys()]
-  }
-
-  toggleLink(other: number): void {
-    if (this.#cut.has(other)) this.#cut.delete(other)
-    else if (other !== this.#index) this.#cut.add(other)
-  }
-
-  healLinks(): void {
-    this.#cut.clear()
-  }
-
-  userPut(name: string, value: number): void {
-    const key = objectKey({ resource: RESOURCE, namespace: 'default', name })
-    const present = this.api.get(key)
-    if (present && present.owner !== '') return
-    this.#store(key, present?.uid, '', '', encodeContent({ spec: { value } }))
-  }
-
-  userDelete(name: string): void {
-    const key = objectKey({ resource: RESOURCE, namespace: 'default', name })
-    if (this.api.get(key)?.owner === '') this.#remove(key)
-  }
-
-  userEditAnything(value: number): void {
-    const [key, object] = this.#any()
-    if (key && object) {
-      this.#store(key, object.uid, object.owner, object.cluster, encodeContent({ spec: { value } }))
-    }
-  }
-
-  userDeleteAnything(): void {
-    const [key] = this.#any()
-    if (key) this.#remove(key)
-  }
-
-  #any(): [string?, ApiObject?] {
-    const all = [...this.api]
-    return all[this.#world.random.below(all.length)] ?? []
-  }
-
-  #store(
-    key: string,
-    uid: string | undefined,
-    owner: string,
-    cluster: string,
-    content: Uint8Array,
-  ): ApiObject {
-    const version = String(++this.#versions)
-    const object = {
-      uid: uid ?? `${this.name}-${++this.#serial}`,
-      version,
-      owner,
-      cluster,
-      content,
-    }
-    this.api.set(key, object)
-    this.#watch.push({ key, object, version })
-    return object
-  }
-
-  #remove(key: string): void {
-    this.api.delete(key)
-    this.#watch.push({ key, version: String(++this.#versions) })
-  }
-
-  #observe(): boolean {
-    const item = this.#watch.shift()
-    if (!item) {
-      if (this.#synced) return false
-      this.#synced = true
-      this.snapshot()
-      return true
-    }
-    const name = nameOf(item.key)
-    if (!item.object) this.#handle({ type: 'gone', name, version: item.version })
-    else
-      this.#handle({
-        type: 'observed',
-        name,
-        observed: seen(item.object),
-        content: item.object.content,
-      })
-    return true
-  }
-
-  #readOthers(): boolean {
-    let moved = false
-    for (const [index, zone] of this.#world.zones.entries()) {
-      if (zone === this || this.#cut.has(index)) continue
-      const log = zone.log
-      const key = idKey(log.author) + idKey(log.logId)
-      const next = this.#read.get(key) ?? log.bodies[0]?.seq ?? 0
-      const entry = log.bodies.find((each) => each.seq >= next)
-      if (!entry) continue
-      this.#read.set(key, entry.seq + 1)
-      this.#handle({ type: 'operation', author: log.author, logId: log.logId, ...entry })
-      moved = true
-    }
-    return moved
-  }
-
-  #list(): boolean {
-    const refetched = this.#refetch.shift()
-    if (refetched) {
-      const object = this.api.get(refetched.key)
-      if (object && this.machine.outgoing.snapshotOpen) this.#item(refetched.key, object)
-      return true
-    }
-    if (!this.#listing) return false
-    const key = this.#listing.shift()
-    if (key === undefined) {
-      this.#listing = undefined
-      this.#handle({ type: 'snapshot-end' })
-      return true
-    }
-    const object = this.api.get(key)
-    if (object?.owner === '') this.#item(key, object)
-    return true
-  }
-
-  #item(key: string, object: ApiObject): void {
-    this.#handle({
-      type: 'snapshot-item',
-      name: nameOf(key),
-      version: object.version,
-      hash: contentHash(object.content),
-      content: object.content,
-    })
-  }
-
-  #write(): boolean {
-    const apply = this.#applies.shift()
-    if (!apply) return false
-    const { row, action } = apply
-    const failed = this.#world.random.below(100) < this.#world.failurePercent
-    this.#answers.push({ row, outcome: failed ? { type: 'failed' } : this.#outcome(row, action) })
-    return true
-  }
-
-  /** The answer to a write arrives: before what the watch says of it, or after much that has come since. */
-  #answer(): boolean {
-    const { length } = this.#answers
-    if (length === 0) return false
-    const [answer] = this.#answers.splice(this.#world.random.below(length), 1)
-    this.#handle({ type: 'applied', ...answer! })
-    return true
-  }
-
-  #outcome(row: Row, action: Exclude<Action, { type: 'none' }>): Outcome {
-    const present = this.api.get(row.key)
-    if (action.type === 'delete') {
-      if (present && present.uid !== action.uid)
-        return { type: 'conflict' as const, observed: seen(present) }
-      if (present) this.#remove(row.key)
-      return { type: 'gone' as const, uid: action.uid }
-    }
-    const { desired } = action
-    const content = this.#contentOf(desired.zone.author, desired.logKey, desired.seq, desired.part)
-    if (!content) return { type: 'missing' as const }
-    if (action.type === 'create' ? present !== undefined : present?.uid !== action.uid) {
-      return { type: 'conflict' as const, observed: present && seen(present) }
-    }
-    if (present) {
-      if (row.givenSeq >= 0 && row.observed?.version !== present.version) {
-        return { type: 'conflict' as const, observed: undefined }
-      }
-      this.#checkGiven(row, desired, present)
-    }
-    const object = this.#store(
-      row.key,
-      present?.uid,
-      desired.zone.name,
-      desired.zone.cluster,
-      content,
-    )
-    return { type: 'written' as const, observed: seen(object), sent: desired }
-  }
-
-  /** What a patch would be made from is what the API server has. */
-  #checkGiven(row: Row, desired: Desired, present: ApiObject): void {
-    if (row.givenSeq < 0) return
-    const { author } = desired.zone
-    const given = this.#contentOf(author, row.givenLog, row.givenSeq, row.givenPart)
-    if (given && contentHash(given) !== contentHash(present.content)) {
-      throw new Error('a patch would be made from a past')
-    }
-  }
-
-  #contentOf(author: NodeId, logKey: string, seq: number, part: number): Uint8Array | undefined {
-    const zone = this.#world.zones.find((each) => idKey(each.author) === idKey(author))!
-    if (idKey(zone.log.logId) !== logKey) return undefined
-    const body = zone.log.bodies.find((each) => each.seq === seq)?.body
-    if (!body) return undefined
-    const decoded = decodeBody(body)
-    if (decoded.kind === 'put') return decoded.item.content
-    return decoded.kind === 'chunk' ? decoded.items[part]?.content : undefined
-  }
-
-  #handle(event: Parameters<ReplicationMachine['handle']>[0]): void {
-    this.machine.handle(event, instant(this.#world.nowMs * 1000), this.#effects)
-    if (this.ledger.costBytes > this.ledger.plan.accountBytes) throw new Error('over the plan')
-  }
-
-  readonly #effects: ReplicationEffects = {
-    publish: (seq, body, prune) => {
-      if (prune) this.#log.bodies.splice(0)
-      this.#log.bodies.push({ seq, body })
-    },
-    apply: (row, action) => void this.#applies.push({ row, action }),
-    refetch: (row) => void this.#refetch.push(row),
-    conflict: () => this.#world.problem('conflict'),
-    dropLog: () => this.#world.problem('dropped-log'),
-    problem: (problem) => this.#world.problem(problem),
-    snapshotApplied: () => this.#world.problem('snapshot-applied'),
-  }
-}
-
-function seen(object: ApiObject): Observed {
-  return {
-    uid: object.uid,
-    version: object.version,
-    owner: object.owner,
-    cluster: object.cluster,
-    hash: contentHash(object.content),
   }
 }
