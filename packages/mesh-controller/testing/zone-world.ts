@@ -6,6 +6,7 @@ import { contentHash, encodeContent } from '../src/mesh/content.ts'
 import type { Action } from '../src/mesh/decide.ts'
 import { meshTerms } from '../src/mesh/memory.ts'
 import { objectKey } from '../src/mesh/names.ts'
+import { isAfter, type Position } from '../src/mesh/position.ts'
 import { decodeBody } from '../src/mesh/protocol.ts'
 import {
   type Outcome,
@@ -25,6 +26,7 @@ interface ApiObject {
   readonly cluster: string
   readonly content: Uint8Array
   readonly size: Size
+  readonly made: Position | undefined
 }
 
 type WatchItem = { readonly key: string; readonly object?: ApiObject; readonly version: string }
@@ -56,6 +58,8 @@ export class ZoneWorld {
   #watch: WatchItem[] = []
   #listing: string[] | undefined
   #log!: Log
+  /** Of the life before. */
+  #formerLog: Log | undefined
   #synced = false
   /** Operations of the others that this zone has read: per author and log, the next sequence number. */
   #read = new Map<string, number>()
@@ -65,6 +69,8 @@ export class ZoneWorld {
   #refetch: Row[] = []
   #cut = new Set<number>()
   #serial = 0
+  /** Objects born here that were deleted once. */
+  #removed = new Set<string>()
 
   constructor(world: ReplicationWorld, index: number, objectsMax: number) {
     this.#world = world
@@ -75,8 +81,9 @@ export class ZoneWorld {
     this.#cluster = `cluster-${this.name}`
   }
 
-  get log(): Log {
-    return this.#log
+  /** The log of this life, and before it that of the one before. */
+  get logs(): Log[] {
+    return this.#formerLog ? [this.#formerLog, this.#log] : [this.#log]
   }
 
   start(): void {
@@ -102,6 +109,7 @@ export class ZoneWorld {
       },
     })
     const logId = zoneLogId(this.#world.topic, this.name, this.#incarnation)
+    this.#formerLog = this.#log
     this.#log = { author: this.author, logId, bodies: [] }
     for (const zone of this.#world.zones)
       if (zone !== this) this.machine.bind(zone.name, zone.author)
@@ -197,10 +205,16 @@ export class ZoneWorld {
     if (this.api.get(key)?.owner === '') this.#remove(key)
   }
 
+  /** Whether an object that was born here is there, and was so all the time. */
+  alwaysHad(key: string): boolean {
+    return this.api.get(key)?.owner === '' && !this.#removed.has(key)
+  }
+
   userEditAnything(value: number): void {
     const [key, object] = this.#any()
     if (key && object) {
-      this.#store(key, object.uid, object.owner, object.cluster, encodeContent({ spec: { value } }))
+      const { uid, owner, cluster, made } = object
+      this.#store(key, uid, owner, cluster, encodeContent({ spec: { value } }), 'small', made)
     }
   }
 
@@ -221,6 +235,7 @@ export class ZoneWorld {
     cluster: string,
     content: Uint8Array,
     size: Size = 'small',
+    made?: Position,
   ): ApiObject {
     const version = String(++this.#versions)
     const object = {
@@ -230,6 +245,7 @@ export class ZoneWorld {
       cluster,
       content,
       size,
+      made,
     }
     this.api.set(key, object)
     this.#watch.push({ key, object, version })
@@ -237,6 +253,7 @@ export class ZoneWorld {
   }
 
   #remove(key: string): void {
+    if (this.api.get(key)?.owner === '') this.#removed.add(key)
     this.api.delete(key)
     this.#watch.push({ key, version: String(++this.#versions) })
   }
@@ -269,16 +286,21 @@ export class ZoneWorld {
     let moved = false
     for (const [index, zone] of this.#world.zones.entries()) {
       if (zone === this || this.#cut.has(index)) continue
-      const log = zone.log
-      const key = idKey(log.author) + idKey(log.logId)
-      const next = this.#read.get(key) ?? log.bodies[0]?.seq ?? 0
-      const entry = log.bodies.find((each) => each.seq >= next)
-      if (!entry) continue
-      this.#read.set(key, entry.seq + 1)
-      this.#handle({ type: 'operation', author: log.author, logId: log.logId, ...entry })
-      moved = true
+      const logs = zone.logs
+      if (this.#world.random.below(2) === 0) logs.reverse()
+      if (logs.some((log) => this.#readLog(log))) moved = true
     }
     return moved
+  }
+
+  #readLog({ author, logId, bodies }: Log): boolean {
+    const key = idKey(author) + idKey(logId)
+    const next = this.#read.get(key) ?? bodies[0]?.seq ?? 0
+    const entry = bodies.find((each) => each.seq >= next)
+    if (!entry) return false
+    this.#read.set(key, entry.seq + 1)
+    this.#handle({ type: 'operation', author, logId, ...entry })
+    return true
   }
 
   #list(): boolean {
@@ -335,10 +357,14 @@ export class ZoneWorld {
     if (action.type === 'delete') {
       if (present && present.uid !== action.uid)
         return { type: 'conflict' as const, observed: seen(present) }
-      if (present) this.#remove(row.key)
+      if (present) {
+        const owner = this.#world.zones.find(({ name }) => name === present.owner)
+        if (owner?.alwaysHad(row.key)) throw new Error('a replica of what is there is deleted')
+        this.#remove(row.key)
+      }
       return { type: 'gone' as const, uid: action.uid }
     }
-    const { desired } = action
+    const { desired, made } = action
     const content = this.#contentOf(desired.zone.author, desired.logKey, desired.seq, desired.part)
     if (!content) return { type: 'missing' as const }
     if (action.type === 'create' ? present !== undefined : present?.uid !== action.uid) {
@@ -350,12 +376,18 @@ export class ZoneWorld {
       }
       this.#checkGiven(row, desired, present)
     }
+    const { zone } = desired
+    if (present?.owner === zone.name && isAfter(present.made!, made)) {
+      throw new Error('a replica is turned back')
+    }
     const object = this.#store(
       row.key,
       present?.uid,
-      desired.zone.name,
-      desired.zone.cluster,
+      zone.name,
+      zone.cluster,
       content,
+      'small',
+      made,
     )
     return { type: 'written' as const, observed: seen(object), sent: desired }
   }
@@ -372,8 +404,8 @@ export class ZoneWorld {
 
   #contentOf(author: NodeId, logKey: string, seq: number, part: number): Uint8Array | undefined {
     const zone = this.#world.zones.find((each) => idKey(each.author) === idKey(author))!
-    if (idKey(zone.log.logId) !== logKey) return undefined
-    const body = zone.log.bodies.find((each) => each.seq === seq)?.body
+    const log = zone.logs.find(({ logId }) => idKey(logId) === logKey)
+    const body = log?.bodies.find((each) => each.seq === seq)?.body
     if (!body) return undefined
     const decoded = decodeBody(body)
     if (decoded.kind === 'put') return decoded.item.content
@@ -406,5 +438,6 @@ function seen(object: ApiObject): Observed {
     owner: object.owner,
     cluster: object.cluster,
     hash: contentHash(object.content),
+    made: object.made,
   }
 }

@@ -21,10 +21,16 @@ import {
 } from '../kube/index.ts'
 import { contentOf, countItems, decodeContent } from './content.ts'
 import type { Action } from './decide.ts'
-import { OWNER_CLUSTER_ANNOTATION, OWNER_VERSION_ANNOTATION, OWNER_ZONE_LABEL } from './markers.ts'
+import {
+  OWNER_CLUSTER_ANNOTATION,
+  OWNER_POSITION_ANNOTATION,
+  OWNER_VERSION_ANNOTATION,
+  OWNER_ZONE_LABEL,
+} from './markers.ts'
 import { APPLY_BYTES_PER_BYTE, APPLY_BYTES_PER_ITEM } from './memory.ts'
 import { describeObject } from './names.ts'
 import { observe } from './observation.ts'
+import { formatPosition, type Position } from './position.ts'
 import { decodeBody } from './protocol.ts'
 import type { Outcome } from './replication-machine.ts'
 import { type Desired, isState, type Observed, type Row } from './row.ts'
@@ -91,8 +97,8 @@ export class Applier {
       if (!bytes) return { type: 'missing' }
       const content = decodeContent(bytes)
       return action.type === 'create'
-        ? await this.#create(row, resource, action.desired, content)
-        : await this.#update(row, resource, action.desired, content)
+        ? await this.#create(row, resource, action, content)
+        : await this.#update(row, resource, action, content)
     } catch (error) {
       return this.#failed(row, action, error)
     } finally {
@@ -146,10 +152,10 @@ export class Applier {
   async #create(
     row: Row,
     resource: ResourceRef,
-    desired: Desired,
+    { desired, made }: Extract<Action, { type: 'create' }>,
     content: JsonObject,
   ): Promise<Outcome> {
-    const object = toObject(row, resource, desired, content)
+    const object = toObject(row, resource, desired, content, made)
     const written = await this.#options.client.create(resource, object, {
       signal: this.#options.signal,
     })
@@ -159,10 +165,10 @@ export class Applier {
   async #update(
     row: Row,
     resource: ResourceRef,
-    desired: Desired,
+    { desired, made }: Extract<Action, { type: 'update' }>,
     content: JsonObject,
   ): Promise<Outcome> {
-    const wanted = toObject(row, resource, desired, content)
+    const wanted = toObject(row, resource, desired, content, made)
     const { client, signal } = this.#options
     const { patch, resourceVersion, seen } =
       (await this.#patchOfGiven(row, resource, desired, wanted)) ??
@@ -206,7 +212,8 @@ export class Applier {
     const cost = applyBytes(bytes)
     if (account.take(cost) !== 'ok') return undefined
     try {
-      const given = toObject(row, resource, { ...desired, version: '' }, decodeContent(bytes))
+      const past = { ...desired, version: '' }
+      const given = toObject(row, resource, past, decodeContent(bytes), undefined)
       // The zone's cluster may be another by now; without this the patch would be empty for ever.
       given.metadata.annotations![OWNER_CLUSTER_ANNOTATION] = observed.cluster
       return {
@@ -299,10 +306,13 @@ function toObject(
   resource: ResourceRef,
   desired: Desired,
   content: JsonObject,
+  made: Position | undefined,
 ): KubeObject {
   const metadata = isJsonObject(content.metadata) ? content.metadata : {}
   const labels = isJsonObject(metadata.labels) ? metadata.labels : {}
   const annotations = isJsonObject(metadata.annotations) ? metadata.annotations : {}
+  const { zone, version } = desired
+  const replica = { owner: zone.name, namespace: row.namespace, name: row.name }
   return {
     ...content,
     apiVersion: apiVersionOf(resource),
@@ -310,11 +320,12 @@ function toObject(
     metadata: {
       name: row.name,
       ...(row.namespace === '' ? {} : { namespace: row.namespace }),
-      labels: { ...(labels as Record<string, string>), [OWNER_ZONE_LABEL]: desired.zone.name },
+      labels: { ...(labels as Record<string, string>), [OWNER_ZONE_LABEL]: zone.name },
       annotations: {
         ...(annotations as Record<string, string>),
-        [OWNER_CLUSTER_ANNOTATION]: desired.zone.cluster,
-        [OWNER_VERSION_ANNOTATION]: desired.version,
+        [OWNER_CLUSTER_ANNOTATION]: zone.cluster,
+        [OWNER_VERSION_ANNOTATION]: version,
+        [OWNER_POSITION_ANNOTATION]: made ? formatPosition(replica, made) : '',
       },
     },
   }

@@ -8,6 +8,7 @@ import { type Account, type Admission, BoundedMap } from 'weir-mesh/bounds'
 import { idKey, type LogId, type NodeId, type TopicId, zoneLogId } from 'weir-mesh/core'
 import { isWeirError } from 'weir-mesh/runtime'
 import { contentHash } from './content.ts'
+import { isAfter } from './position.ts'
 import { type Body, decodeBody, type HeldItem, type Item } from './protocol.ts'
 import { HELD, type Row } from './row.ts'
 import type { RowTable } from './row-table.ts'
@@ -95,7 +96,7 @@ export class Incoming implements Disposable {
       return effects.problem('zone-claimed', zone.name, `claims to speak for '${body.zone}'`)
     }
     if (!this.#isCurrent(zone, operation, body, effects)) return
-    zone.lastSeq = operation.seq
+    zone.read(operation.seq)
     this.#apply(zone, operation.seq, body, effects)
   }
 
@@ -136,9 +137,13 @@ export class Incoming implements Disposable {
     // A log that never completed has nothing that the one before did not have: it goes first.
     if (zone.logKey !== '' && !zone.complete && zone.previousLogKey !== '') {
       effects.dropLog(zone.author, Buffer.from(zone.logKey, 'latin1'))
-    } else zone.previousLogKey = zone.logKey
+    } else {
+      zone.previousLogKey = zone.logKey
+      zone.previousIncarnation = zone.incarnation
+    }
     zone.logKey = key
     zone.incarnation = incarnation
+    zone.lastSeq = zone.knownSeq = -1
     zone.complete = false
     zone.snapshot = undefined
   }
@@ -148,7 +153,7 @@ export class Incoming implements Disposable {
       case 'put':
         return this.#set(zone, seq, 0, body.item, effects)
       case 'delete':
-        return this.#gone(zone, this.#rows.find(body.name), effects)
+        return this.#gone(zone, seq, this.#rows.find(body.name), effects)
       case 'begin':
         zone.snapshot = { id: body.snapshot, beginSeq: seq, cluster: body.cluster, received: 0 }
         if (zone.cluster === '') zone.cluster = body.cluster
@@ -193,13 +198,18 @@ export class Incoming implements Disposable {
     effects.touched(row)
   }
 
-  /** Said by name, it counts before the snapshot is complete, if it is said of the cluster the replica is from. */
-  #gone(zone: Zone, row: Row | undefined, effects: IncomingEffects): void {
+  /**
+   * Said by name, it counts before the snapshot is complete, if it is said of the cluster the replica is from, and if the
+   * replica was not made from what the log says later.
+   */
+  #gone(zone: Zone, seq: number, row: Row | undefined, effects: IncomingEffects): void {
     if (!row) return
     this.#unset(zone, row, effects)
     const cluster = zone.complete ? zone.cluster : zone.snapshot?.cluster
     const { observed, desired } = row
     if (desired || observed?.owner !== zone.name || observed.cluster !== cluster) return
+    const { made } = observed
+    if (made && isAfter(made, { incarnation: zone.incarnation, seq })) return
     row.goneUid = observed.uid
     effects.touched(row)
   }
@@ -225,6 +235,7 @@ export class Incoming implements Disposable {
     const first = !zone.complete
     zone.cluster = snapshot.cluster
     zone.complete = true
+    zone.knownSeq = zone.lastSeq
     zone.overflowed = 0
     for (const row of this.#rows.all()) {
       const entry = row.desiredOf(zone)

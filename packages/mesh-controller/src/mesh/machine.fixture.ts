@@ -75,8 +75,9 @@ export function setUp(objectsMax = 64) {
     machine.handle(event, instant(clock.ms * 1000), effects)
   const operation = (
     body: Uint8Array,
-    fields: { incarnation?: number; author?: NodeId; zone?: string } = {},
-  ) =>
+    fields: { incarnation?: number; author?: NodeId; zone?: string; seq?: number } = {},
+  ) => {
+    seq = fields.seq ?? seq
     handle({
       type: 'operation',
       author: fields.author ?? other,
@@ -84,7 +85,11 @@ export function setUp(objectsMax = 64) {
       seq: seq++,
       body,
     })
-  const begin = (snapshot: number, fields: { incarnation?: number; cluster?: string } = {}) =>
+  }
+  const begin = (
+    snapshot: number,
+    fields: { incarnation?: number; cluster?: string; seq?: number } = {},
+  ) =>
     operation(
       encodeBegin('zone-b', { incarnation: 1, cluster: 'cb', ...fields, snapshot, count: 0 }),
       fields,

@@ -3,11 +3,13 @@
  *
  * - the label makes replicas selectable with kubectl;
  * - the cluster says in which cluster the object was born, so that a rebuilt one deletes nothing;
- * - the version is the resourceVersion at the owner, for people: our own order comes from the owner's log.
+ * - the version is the resourceVersion at the owner, for people: our own order comes from the owner's log;
+ * - the position says from which operation of that log the replica was made, see `position.ts`.
  */
 export const OWNER_ZONE_LABEL = 'mesh.weir/owner-zone'
 export const OWNER_CLUSTER_ANNOTATION = 'mesh.weir/owner-cluster'
 export const OWNER_VERSION_ANNOTATION = 'mesh.weir/owner-version'
+export const OWNER_POSITION_ANNOTATION = 'mesh.weir/owner-position'
 
 export const MARKER_PREFIX = 'mesh.weir/'
 

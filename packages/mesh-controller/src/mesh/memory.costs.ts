@@ -42,6 +42,7 @@ function fillRows(account: Account, index: number): unknown {
       owner: ownString(0, 6),
       cluster: ownString(0, 36),
       hash: ownString(seed, 16),
+      made: { incarnation: 1.7e12 + seed, seq: at },
     }
     row.acceptedFor = row.acceptedHash = ownString(seed + 1, 16)
     const desired: Desired = {

@@ -24,7 +24,7 @@ export interface MeshLimits {
 }
 
 /** A row with its observed state and one desired entry, beside the characters of its names. */
-export const ROW_BYTES = MAP_NODE_BYTES + 656
+export const ROW_BYTES = MAP_NODE_BYTES + 724
 /** Each further zone that wants the same object. */
 export const DESIRED_BYTES = 120
 /** What a write holds of an object, for each byte of content and for each value in it: two trees and three texts. */

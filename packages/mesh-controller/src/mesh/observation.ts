@@ -2,7 +2,8 @@
 import { isWeirError } from 'weir-mesh/runtime'
 import type { JsonObject, KubeObject } from '../kube/index.ts'
 import { contentHash, contentOf, countItems, encodeContent } from './content.ts'
-import { OWNER_CLUSTER_ANNOTATION, OWNER_ZONE_LABEL } from './markers.ts'
+import { OWNER_CLUSTER_ANNOTATION, OWNER_POSITION_ANNOTATION, OWNER_ZONE_LABEL } from './markers.ts'
+import { type Position, parsePosition } from './position.ts'
 import type { Observed } from './row.ts'
 import { CONTENT_BYTES_MAX, CONTENT_ITEMS_MAX } from './sizes.ts'
 
@@ -42,11 +43,19 @@ function encode(object: KubeObject): Uint8Array | undefined {
 
 function describe(object: KubeObject, hash: string): Observed {
   const { uid, resourceVersion, labels, annotations } = object.metadata
+  const owner = labels?.[OWNER_ZONE_LABEL] ?? ''
   return {
     uid: uid ?? '',
     version: resourceVersion ?? '0',
-    owner: labels?.[OWNER_ZONE_LABEL] ?? '',
+    owner,
     cluster: annotations?.[OWNER_CLUSTER_ANNOTATION] ?? '',
     hash,
+    made: madeOf(object, owner),
   }
+}
+
+function madeOf({ metadata }: KubeObject, owner: string): Position | undefined {
+  const text = metadata.annotations?.[OWNER_POSITION_ANNOTATION]
+  if (owner === '' || text === undefined) return undefined
+  return parsePosition({ owner, namespace: metadata.namespace ?? '', name: metadata.name }, text)
 }

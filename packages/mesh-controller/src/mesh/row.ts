@@ -4,6 +4,7 @@
  * Memory: a row lives while any of these is there; rows are entries of the term `mesh.objects`.
  */
 import type { ObjectName } from './names.ts'
+import type { Position } from './position.ts'
 import type { Zone } from './zone.ts'
 
 /** An object as our API server has it. */
@@ -15,6 +16,8 @@ export interface Observed {
   /** Cluster where it was born; empty for one born here. */
   readonly cluster: string
   readonly hash: string
+  /** From which operation of its owner's log a replica was made; absent for one born here, and when it is not known. */
+  readonly made?: Position | undefined
 }
 
 /** In place of a hash: that the object is there is known, and not what it is. */

@@ -4,6 +4,7 @@
  * Memory: one object per bound zone, at most `zonesMax` of the config.
  */
 import type { NodeId } from 'weir-mesh/core'
+import type { Position } from './position.ts'
 
 /** A snapshot that has begun and not ended. */
 export interface SnapshotProgress {
@@ -23,6 +24,7 @@ export class Zone {
   incarnation = -1
   /** The log before, kept until the first snapshot of the present one was applied. */
   previousLogKey = ''
+  previousIncarnation = -1
   /** Whether a snapshot of the present log has ended: only then do absent objects mean deleted ones. */
   complete = false
   /** The cluster in which the zone's objects live, from its last complete snapshot. */
@@ -30,11 +32,33 @@ export class Zone {
   snapshot: SnapshotProgress | undefined
   objects = 0
   lastSeq = -1
+  /** What was said up to here is known: a log that was made short meanwhile goes on with a begin, and says it by its end. */
+  knownSeq = -1
   /** Objects that could not be remembered because our table was full; nothing is deleted while there are any. */
   overflowed = 0
 
   constructor(name: string, author: NodeId) {
     this.name = name
     this.author = author
+  }
+
+  /** A place in one of the two logs that are kept; undefined for one that was dropped. */
+  position(logKey: string, seq: number): Position | undefined {
+    if (logKey === this.logKey) return { incarnation: this.incarnation, seq }
+    if (logKey === this.previousLogKey) return { incarnation: this.previousIncarnation, seq }
+    return undefined
+  }
+
+  /** The next operation of the log that counts is read. */
+  read(seq: number): void {
+    if (this.knownSeq === this.lastSeq && seq === this.lastSeq + 1) this.knownSeq = seq
+    this.lastSeq = seq
+  }
+
+  /** Whether the log was read so far that what it says of a replica made there is known. */
+  hasRead({ incarnation, seq }: Position): boolean {
+    if (incarnation === this.incarnation) return seq <= this.knownSeq
+    // A later life is not known yet. Of an earlier one the first snapshot of this one says what is left.
+    return incarnation < this.incarnation && this.complete
   }
 }
