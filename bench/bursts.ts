@@ -131,13 +131,15 @@ async function restart(mesh: Mesh, say: Context['say']): Promise<Measure[]> {
   c.start()
   await mesh.joined()
   const caughtUpMs = performance.now() - from
+  const wanted = [...(await a!.contents()).keys()]
   let there = false
   while (!there && performance.now() - from < caughtUpMs + 60_000) {
     const contents = await cluster!.contents()
-    there = contents.has('while-away') && !contents.has('o-0')
+    there = contents.size === wanted.length && wanted.every((name) => contents.has(name))
     if (!there) await sleep(50)
   }
   const equalMs = performance.now() - from
+  const [, writes] = /^weir_mesh_applied_total (\d+)$/m.exec(await c.metrics()) ?? []
   say(`restart of C with ${objects} objects: joined ${Math.round(caughtUpMs)} ms`)
   return [
     {
@@ -147,6 +149,15 @@ async function restart(mesh: Mesh, say: Context['say']): Promise<Measure[]> {
       target: { most: 60 },
       reference: '7 of 40 starts die inside (200 objects)',
       note: `peak ${mebibytes(memoryOf(c.pid).peak)} MiB while catching up`,
+    },
+    {
+      name: `restart of C with ${objects} objects: writes to its API server`,
+      value: writes === undefined ? Number.NaN : Number(writes),
+      unit: '',
+      target: { most: 2 },
+      reference: '-',
+      worst: true,
+      note: 'one object was made and one deleted meanwhile',
     },
   ]
 }

@@ -33,7 +33,7 @@ export function decide(row: Row, zoneNamed: (name: string) => Zone | undefined):
     }
     const made = desired.zone.position(desired.logKey, desired.seq)
     // Its log was dropped, and with it what would be written: the next life of the zone says what is wanted.
-    if (!made) return NONE
+    if (!made || desired.zone.catchingUp) return NONE
     if (!observed) return { type: 'create', desired, made }
     if (isAsDesired(row, observed, desired)) return NONE
     if (isAhead(observed, desired.zone.name, made, zoneNamed)) return NONE

@@ -39,6 +39,10 @@ export type Problem =
 export interface IncomingEffects {
   /** A row's desired state has changed. */
   touched(row: Row): void
+  /** The zone's log is another one from now on, read from its begin. */
+  logBegun(zone: Zone): void
+  /** An operation of the log that counts. */
+  logRead(zone: Zone): void
   /** A log is not needed any more and can be deleted. */
   dropLog(author: NodeId, logId: Uint8Array): void
   problem(problem: Problem, zone: string, detail: string): void
@@ -97,6 +101,7 @@ export class Incoming implements Disposable {
     }
     if (!this.#isCurrent(zone, operation, body, effects)) return
     zone.read(operation.seq)
+    effects.logRead(zone)
     this.#apply(zone, operation.seq, body, effects)
   }
 
@@ -146,6 +151,7 @@ export class Incoming implements Disposable {
     zone.lastSeq = zone.knownSeq = -1
     zone.complete = false
     zone.snapshot = undefined
+    effects.logBegun(zone)
   }
 
   #apply(zone: Zone, seq: number, body: Body, effects: IncomingEffects): void {

@@ -2,6 +2,7 @@
 import { Ledger, planMemory } from 'weir-mesh/bounds'
 import { blake3, type NodeId, zoneLogId } from 'weir-mesh/core'
 import { instant } from 'weir-mesh/machine'
+import { REST_MS } from './catching-up.ts'
 import { contentHash, encodeContent } from './content.ts'
 import { meshTerms } from './memory.ts'
 import { meshTopic } from './names.ts'
@@ -73,9 +74,22 @@ export function setUp(objectsMax = 64) {
   let seq = 0
   const handle = (event: ReplicationEvent) =>
     machine.handle(event, instant(clock.ms * 1000), effects)
+  const catchingUp = () => [...machine.zones()].some((zone) => zone.catchingUp)
+  /** Nothing comes for so long that what was read counts as the present. */
+  const rest = () => {
+    clock.ms += REST_MS
+    machine.wake(instant(clock.ms * 1000), effects)
+  }
+  /** Reads an operation, and rests when it was the first of its log, but for `rest: false`. */
   const operation = (
     body: Uint8Array,
-    fields: { incarnation?: number; author?: NodeId; zone?: string; seq?: number } = {},
+    fields: {
+      incarnation?: number
+      author?: NodeId
+      zone?: string
+      seq?: number
+      rest?: boolean
+    } = {},
   ) => {
     seq = fields.seq ?? seq
     handle({
@@ -85,10 +99,11 @@ export function setUp(objectsMax = 64) {
       seq: seq++,
       body,
     })
+    if (fields.rest !== false && catchingUp()) rest()
   }
   const begin = (
     snapshot: number,
-    fields: { incarnation?: number; cluster?: string; seq?: number } = {},
+    fields: { incarnation?: number; cluster?: string; seq?: number; rest?: boolean } = {},
   ) =>
     operation(
       encodeBegin('zone-b', { incarnation: 1, cluster: 'cb', ...fields, snapshot, count: 0 }),
@@ -112,5 +127,17 @@ export function setUp(objectsMax = 64) {
     machine[Symbol.dispose]()
     ledger.assertEmpty()
   }
-  return { machine, effects, handle, operation, begin, observed, done, published, clock, close }
+  return {
+    machine,
+    effects,
+    handle,
+    operation,
+    begin,
+    observed,
+    done,
+    published,
+    clock,
+    rest,
+    close,
+  }
 }

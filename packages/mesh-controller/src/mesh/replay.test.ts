@@ -1,8 +1,10 @@
 /** A zone that has replicas already reads the log of their owner from its begin. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { instant, NEVER } from 'weir-mesh/machine'
 import { DirectMesh, type DirectZone } from '../../testing/direct-mesh.ts'
 import { until, WIDGETS, widget } from '../api-server/testing.ts'
+import { LONGEST_MS, REST_MS } from './catching-up.ts'
 import { item, named, setUp, stranger } from './machine.fixture.ts'
 import {
   encodeBegin,
@@ -164,6 +166,61 @@ test('a zone with a smaller name takes the place at once', () => {
   world.close()
 })
 
+test('what was made and deleted again is not made, and what was edited is written once', () => {
+  const world = setUp()
+  world.begin(1, { rest: false })
+  const past = { rest: false }
+  world.operation(encodeEnd('zone-b', 1, 0), past)
+  world.operation(encodePut('zone-b', item('gone', 1)), past)
+  world.operation(encodePut('zone-b', item('w', 1)), past)
+  world.operation(encodeDelete('zone-b', named('gone'), '9'), past)
+  world.operation(encodePut('zone-b', item('w', 2)), past)
+  assert.deepEqual(world.done, ['applied zone-b'])
+  world.rest()
+  assert.deepEqual(world.done, ['applied zone-b', 'create w'])
+  world.operation(encodePut('zone-b', item('live', 1)))
+  assert.deepEqual(world.done, ['applied zone-b', 'create w', 'create live'])
+  world.close()
+})
+
+test('a log that never rests is not waited for longer than some seconds', () => {
+  const world = setUp()
+  world.begin(1, { rest: false })
+  world.operation(encodePut('zone-b', item('w', 1)), { rest: false })
+  let looks = 0
+  for (let at = 0; world.done.length === 0; at++) {
+    assert.ok(world.clock.ms < LONGEST_MS + 2 * REST_MS, 'it goes on for ever')
+    world.clock.ms += REST_MS / 4
+    const now = instant(world.clock.ms * 1000)
+    if (world.machine.wakeAt <= now) {
+      world.machine.wake(now, world.effects)
+      looks++
+    }
+    world.operation(encodeDelete('zone-b', named(`other-${at}`), '9'), { rest: false })
+  }
+  assert.deepEqual(world.done, ['create w'])
+  assert.ok(world.clock.ms >= LONGEST_MS)
+  // The timer does not move with each operation.
+  assert.ok(looks <= (1.5 * LONGEST_MS) / REST_MS, `${looks} looks`)
+  assert.equal(world.machine.wakeAt, NEVER)
+  world.close()
+})
+
+test('each zone comes to the present by itself', () => {
+  const world = setUp()
+  assert.equal(world.machine.bind('zone-c', stranger), 'ok')
+  const third = { author: stranger, zone: 'zone-c', rest: false }
+  world.begin(1)
+  const begin = { incarnation: 1, snapshot: 1, cluster: 'cc', count: 0 }
+  world.operation(encodeBegin('zone-c', begin), { ...third, seq: 0 })
+  world.operation(encodePut('zone-c', item('theirs', 1)), third)
+  world.operation(encodePut('zone-b', item('w', 1)), { rest: false, seq: 1 })
+  assert.deepEqual(world.done, ['create w'])
+  world.rest()
+  assert.deepEqual(world.done, ['create w', 'create theirs'])
+  world.close()
+})
+
 test('replicas outlive a restart of the zone that holds them, and one of their owner', async () => {
   const mesh = await DirectMesh.open(2)
   try {
@@ -191,7 +248,7 @@ test('replicas outlive a restart of the zone that holds them, and one of their o
     }
     const settled = () => {
       const { zones, pending, problem } = b.replication.status
-      return zones[0]?.objects === 20 && pending === 0 && problem === ''
+      return zones[0]?.objects === 20 && !zones[0].catchingUp && pending === 0 && problem === ''
     }
     await until('there', async () => settled() && (await sameAsA()))
     const before = await state()

@@ -13,6 +13,7 @@ import { type Fold, type Instant, instant, type Machine, NEVER, Reentry } from '
 import { assert } from 'weir-mesh/runtime'
 import { compareResourceVersions } from '../kube/index.ts'
 import { failsOn, hasToCalm, isPutBack, notePutBack } from './calm.ts'
+import { CatchingUp } from './catching-up.ts'
 import { type Action, decide } from './decide.ts'
 import { Incoming, type IncomingEffects, type RemoteOperation } from './incoming.ts'
 import { describeObject, type ObjectName } from './names.ts'
@@ -61,7 +62,9 @@ export type Outcome =
   | { readonly type: 'missing' }
   | { readonly type: 'failed'; readonly reason?: string }
 
-export interface ReplicationEffects extends PublishEffects, Omit<IncomingEffects, 'touched'> {
+export interface ReplicationEffects
+  extends PublishEffects,
+    Omit<IncomingEffects, 'touched' | 'logBegun' | 'logRead'> {
   /** Writes to the API server; the answer comes back as `applied` for this row. */
   apply(row: Row, action: Exclude<Action, { type: 'none' }>): void
   /** An own object has to be read again, because what was listed is older than what was published. */
@@ -86,6 +89,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   readonly #outgoing: Outgoing
   readonly #appliesMax: number
   readonly #reentry = new Reentry()
+  readonly #catchingUp = new CatchingUp()
   #applying = 0
   /** Objects of this zone found no place: what is not known here may exist. */
   #overflowed = false
@@ -174,13 +178,16 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   wake(now: Instant, effects: ReplicationEffects): void {
     this.#reentry.enter(() => {
       this.#queue.wake(now / 1000)
+      for (const zone of this.#catchingUp.arrived(now)) this.#touchAllOf(zone)
       this.#reconcile(now, effects)
     })
   }
 
   get wakeAt(): Instant {
     const atMs = this.#queue.wakeAtMs
-    return atMs === Infinity ? NEVER : instant(atMs * 1000)
+    const queued = atMs === Infinity ? NEVER : instant(atMs * 1000)
+    const { lookAt } = this.#catchingUp
+    return Math.min(lookAt, queued) as Instant
   }
 
   digest(fold: Fold): void {
@@ -199,6 +206,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
       foldText(fold, zone.name + zone.logKey)
       fold(zone.lastSeq)
       fold(zone.complete ? 1 : 0)
+      fold(zone.catchingUp ? 1 : 0)
     }
   }
 
@@ -222,6 +230,8 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
             this.#tellConflict(row, effects)
             this.#touch(row)
           },
+          logBegun: (zone) => this.#catchingUp.begin(zone, now),
+          logRead: (zone) => this.#catchingUp.read(zone, now),
           dropLog: (author, logId) => effects.dropLog(author, logId),
           problem: (problem, zone, detail) => effects.problem(problem, zone, detail),
           snapshotApplied: (zone) => effects.snapshotApplied(zone),
@@ -390,6 +400,10 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   #touchHere(row: Row): void {
     if (failsOn(row) && this.#decide(row).type !== 'none') return
     this.#touch(row)
+  }
+
+  #touchAllOf(zone: Zone): void {
+    for (const row of this.#rows.all()) if (row.desiredOf(zone)) this.#touch(row)
   }
 
   #decide(row: Row): Action {

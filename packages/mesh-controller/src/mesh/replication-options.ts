@@ -50,7 +50,10 @@ export interface ZoneStatus {
   readonly zone: string
   readonly id: string
   readonly objects: number
+  /** Whether a snapshot of its present log was read to the end. */
   readonly complete: boolean
+  /** Its log is read from the begin: what it wants is written when that has come to the present. */
+  readonly catchingUp: boolean
   readonly cluster: string
   readonly incarnation: number
   readonly sequence: number

@@ -205,6 +205,7 @@ export class Replication implements AsyncDisposable {
         id: Buffer.from(zone.author).toString('hex'),
         objects: zone.objects,
         complete: zone.complete,
+        catchingUp: zone.catchingUp,
         cluster: zone.cluster,
         incarnation: zone.incarnation,
         sequence: zone.lastSeq,

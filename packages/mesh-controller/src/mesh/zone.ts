@@ -30,6 +30,8 @@ export class Zone {
   /** The cluster in which the zone's objects live, from its last complete snapshot. */
   cluster = ''
   snapshot: SnapshotProgress | undefined
+  /** See `catching-up.ts`: nothing that it wants is written yet. */
+  catchingUp = false
   objects = 0
   lastSeq = -1
   /** What was said up to here is known: a log that was made short meanwhile goes on with a begin, and says it by its end. */
