@@ -299,6 +299,23 @@ test('an answer that is no object, or breaks off, is refused', async () => {
   )
 })
 
+test('a list that holds something else than objects is refused, and null holds none', async () => {
+  const answers = ['[{}]', '[{"metadata":{"name":"w"}},7]', 'null', '[{"metadata":{"name":"w"}}]']
+  let next = 0
+  await withHttp(
+    (_request, response) => response.end(`{"metadata":{},"items":${answers[next++]}}`),
+    async (url) => {
+      await withClient({ server: url }, async (client) => {
+        for (const _ of [1, 2]) {
+          await assert.rejects(client.list(WIDGETS), { code: 'KUBE_RESPONSE_INVALID' })
+        }
+        assert.equal((await client.list(WIDGETS)).items.length, 0)
+        assert.equal((await client.list(WIDGETS)).items.length, 1)
+      })
+    },
+  )
+})
+
 test('a token file is read again after a 401, and a fixed token is not tried twice', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'weir-token-'))
   const seen: string[] = []

@@ -123,8 +123,10 @@ export class KubeClient {
     })
     const metadata = isJsonObject(list['metadata']) ? list['metadata'] : {}
     const token = metadata['continue']
+    // A collection without objects may have null.
+    const items: readonly Json[] = Array.isArray(list['items']) ? list['items'] : []
     return {
-      items: (Array.isArray(list['items']) ? list['items'] : []) as unknown as KubeObject[],
+      items: items.map(asObject),
       resourceVersion: String(metadata['resourceVersion'] ?? ''),
       continue: typeof token === 'string' && token !== '' ? token : undefined,
     }
@@ -336,9 +338,7 @@ export class KubeClient {
   }
 
   async #object(call: Call): Promise<KubeObject> {
-    const value = await this.json(call)
-    if (isJsonObject(value['metadata'])) return value as unknown as KubeObject
-    throw new KubeError('KUBE_RESPONSE_INVALID', 'the answer of the cluster is not an object')
+    return asObject(await this.json(call))
   }
 
   #writeQuery(options: WriteOptions): string {
@@ -369,4 +369,9 @@ function withVersion(patch: JsonObject, resourceVersion: string | undefined): Js
   if (resourceVersion === undefined) return patch
   const metadata = isJsonObject(patch['metadata']) ? patch['metadata'] : {}
   return { ...patch, metadata: { ...metadata, resourceVersion } }
+}
+
+function asObject(value: Json): KubeObject {
+  if (isJsonObject(value) && isJsonObject(value['metadata'])) return value as unknown as KubeObject
+  throw new KubeError('KUBE_RESPONSE_INVALID', 'what the cluster sent is not an object')
 }
