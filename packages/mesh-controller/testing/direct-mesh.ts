@@ -231,14 +231,14 @@ class Life {
     for (const state of await this.store.logs(topic)) {
       if (!Buffer.from(state.author).equals(from.key.id)) continue
       const page = await this.store.read(state, state.from, state.height, 1 << 30)
-      for (const operation of page.operations) await to.#take(topic, operation)
+      for (const operation of page.operations) await to.#take(topic, operation, state.height + 1)
     }
   }
 
-  async #take(topic: TopicId, operation: StoredOperation): Promise<void> {
+  async #take(topic: TopicId, operation: StoredOperation, height?: number): Promise<void> {
     if (this.scope.closed) return
     const [answer] = await this.store.append(topic, [operation])
-    if (answer === 'kept') await this.replication.deliver(operation)
+    if (answer === 'kept') await this.replication.deliver(operation, height)
   }
 
   async close(): Promise<void> {

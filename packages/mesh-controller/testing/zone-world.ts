@@ -299,7 +299,8 @@ export class ZoneWorld {
     const entry = bodies.find((each) => each.seq >= next)
     if (!entry) return false
     this.#read.set(key, entry.seq + 1)
-    this.#handle({ type: 'operation', author, logId, ...entry })
+    const height = bodies.at(-1)!.seq + 1
+    this.#handle({ type: 'operation', author, logId, height, ...entry })
     return true
   }
 

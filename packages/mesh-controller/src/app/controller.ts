@@ -235,7 +235,7 @@ export class Controller implements AsyncDisposable {
       this.heartbeats.register('sync-delivery', { deadlineMs: 8_000 }),
     )
     heartbeat.idle()
-    const sync = await TopicSync.open({
+    const sync: TopicSync = await TopicSync.open({
       topic,
       self: this.id,
       store,
@@ -252,7 +252,7 @@ export class Controller implements AsyncDisposable {
       onOperation: async (operation) => {
         heartbeat.beat()
         await this.#options.faults?.deliver?.()
-        await this.#replication.deliver(operation)
+        await this.#replication.deliver(operation, sync.heightOf(operation))
         heartbeat.idle()
       },
       onReport: (report) => this.#reported(report),

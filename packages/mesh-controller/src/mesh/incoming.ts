@@ -19,6 +19,8 @@ export interface RemoteOperation {
   readonly author: NodeId
   readonly logId: LogId
   readonly seq: number
+  /** The next sequence number of the log, as far as anybody is known to have it. */
+  readonly height: number
   /** Valid during the call. */
   readonly body: Uint8Array
 }
@@ -40,7 +42,7 @@ export interface IncomingEffects {
   /** A row's desired state has changed. */
   touched(row: Row): void
   /** The zone's log is another one from now on, read from its begin. */
-  logBegun(zone: Zone): void
+  logBegun(zone: Zone, height: number): void
   /** An operation of the log that counts. */
   logRead(zone: Zone): void
   /** A log is not needed any more and can be deleted. */
@@ -135,6 +137,7 @@ export class Incoming implements Disposable {
       return false
     }
     this.#takeOver(zone, key, body.incarnation, effects)
+    effects.logBegun(zone, operation.height)
     return true
   }
 
@@ -151,7 +154,6 @@ export class Incoming implements Disposable {
     zone.lastSeq = zone.knownSeq = -1
     zone.complete = false
     zone.snapshot = undefined
-    effects.logBegun(zone)
   }
 
   #apply(zone: Zone, seq: number, body: Body, effects: IncomingEffects): void {

@@ -74,13 +74,12 @@ export function setUp(objectsMax = 64) {
   let seq = 0
   const handle = (event: ReplicationEvent) =>
     machine.handle(event, instant(clock.ms * 1000), effects)
-  const catchingUp = () => [...machine.zones()].some((zone) => zone.catchingUp)
   /** Nothing comes for so long that what was read counts as the present. */
   const rest = () => {
     clock.ms += REST_MS
     machine.wake(instant(clock.ms * 1000), effects)
   }
-  /** Reads an operation, and rests when it was the first of its log, but for `rest: false`. */
+  /** Reads an operation; the last one of its log that is known, unless there is a height. */
   const operation = (
     body: Uint8Array,
     fields: {
@@ -88,7 +87,7 @@ export function setUp(objectsMax = 64) {
       author?: NodeId
       zone?: string
       seq?: number
-      rest?: boolean
+      height?: number
     } = {},
   ) => {
     seq = fields.seq ?? seq
@@ -96,14 +95,15 @@ export function setUp(objectsMax = 64) {
       type: 'operation',
       author: fields.author ?? other,
       logId: zoneLogId(topic, fields.zone ?? 'zone-b', fields.incarnation ?? 1),
-      seq: seq++,
+      seq,
+      height: fields.height ?? seq + 1,
       body,
     })
-    if (fields.rest !== false && catchingUp()) rest()
+    seq++
   }
   const begin = (
     snapshot: number,
-    fields: { incarnation?: number; cluster?: string; seq?: number; rest?: boolean } = {},
+    fields: { incarnation?: number; cluster?: string; seq?: number; height?: number } = {},
   ) =>
     operation(
       encodeBegin('zone-b', { incarnation: 1, cluster: 'cb', ...fields, snapshot, count: 0 }),

@@ -168,25 +168,35 @@ test('a zone with a smaller name takes the place at once', () => {
 
 test('what was made and deleted again is not made, and what was edited is written once', () => {
   const world = setUp()
-  world.begin(1, { rest: false })
-  const past = { rest: false }
-  world.operation(encodeEnd('zone-b', 1, 0), past)
-  world.operation(encodePut('zone-b', item('gone', 1)), past)
-  world.operation(encodePut('zone-b', item('w', 1)), past)
-  world.operation(encodeDelete('zone-b', named('gone'), '9'), past)
-  world.operation(encodePut('zone-b', item('w', 2)), past)
+  world.begin(1, { height: 6 })
+  world.operation(encodeEnd('zone-b', 1, 0))
+  world.operation(encodePut('zone-b', item('gone', 1)))
+  world.operation(encodePut('zone-b', item('w', 1)))
+  world.operation(encodeDelete('zone-b', named('gone'), '9'))
   assert.deepEqual(world.done, ['applied zone-b'])
-  world.rest()
+  world.operation(encodePut('zone-b', item('w', 2)))
   assert.deepEqual(world.done, ['applied zone-b', 'create w'])
   world.operation(encodePut('zone-b', item('live', 1)))
   assert.deepEqual(world.done, ['applied zone-b', 'create w', 'create live'])
+  assert.equal(world.machine.wakeAt, NEVER)
+  world.close()
+})
+
+test('who claims more of a log than there is holds it up until it rests', () => {
+  const world = setUp()
+  world.begin(1, { height: 1_000_000 })
+  world.operation(encodePut('zone-b', item('w', 1)))
+  assert.deepEqual(world.done, [])
+  assert.equal(world.machine.wakeAt, (world.clock.ms + REST_MS) * 1000)
+  world.rest()
+  assert.deepEqual(world.done, ['create w'])
   world.close()
 })
 
 test('a log that never rests is not waited for longer than some seconds', () => {
   const world = setUp()
-  world.begin(1, { rest: false })
-  world.operation(encodePut('zone-b', item('w', 1)), { rest: false })
+  world.begin(1, { height: 1_000_000 })
+  world.operation(encodePut('zone-b', item('w', 1)))
   let looks = 0
   for (let at = 0; world.done.length === 0; at++) {
     assert.ok(world.clock.ms < LONGEST_MS + 2 * REST_MS, 'it goes on for ever')
@@ -196,7 +206,7 @@ test('a log that never rests is not waited for longer than some seconds', () => 
       world.machine.wake(now, world.effects)
       looks++
     }
-    world.operation(encodeDelete('zone-b', named(`other-${at}`), '9'), { rest: false })
+    world.operation(encodeDelete('zone-b', named(`other-${at}`), '9'))
   }
   assert.deepEqual(world.done, ['create w'])
   assert.ok(world.clock.ms >= LONGEST_MS)
@@ -209,15 +219,15 @@ test('a log that never rests is not waited for longer than some seconds', () => 
 test('each zone comes to the present by itself', () => {
   const world = setUp()
   assert.equal(world.machine.bind('zone-c', stranger), 'ok')
-  const third = { author: stranger, zone: 'zone-c', rest: false }
+  const third = { author: stranger, zone: 'zone-c' }
   world.begin(1)
   const begin = { incarnation: 1, snapshot: 1, cluster: 'cc', count: 0 }
-  world.operation(encodeBegin('zone-c', begin), { ...third, seq: 0 })
+  world.operation(encodeBegin('zone-c', begin), { ...third, seq: 0, height: 3 })
   world.operation(encodePut('zone-c', item('theirs', 1)), third)
-  world.operation(encodePut('zone-b', item('w', 1)), { rest: false, seq: 1 })
+  world.operation(encodePut('zone-b', item('w', 1)), { seq: 1 })
   assert.deepEqual(world.done, ['create w'])
-  world.rest()
-  assert.deepEqual(world.done, ['create w', 'create theirs'])
+  world.operation(encodePut('zone-c', item('more', 1)), { ...third, seq: 2 })
+  assert.deepEqual(world.done.sort(), ['create more', 'create theirs', 'create w'])
   world.close()
 })
 

@@ -171,6 +171,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   handle(event: ReplicationEvent, now: Instant, effects: ReplicationEffects): void {
     this.#reentry.enter(() => {
       this.#handle(event, now, effects)
+      this.#arrive(now)
       this.#reconcile(now, effects)
     })
   }
@@ -178,7 +179,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
   wake(now: Instant, effects: ReplicationEffects): void {
     this.#reentry.enter(() => {
       this.#queue.wake(now / 1000)
-      for (const zone of this.#catchingUp.arrived(now)) this.#touchAllOf(zone)
+      this.#arrive(now)
       this.#reconcile(now, effects)
     })
   }
@@ -230,7 +231,7 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
             this.#tellConflict(row, effects)
             this.#touch(row)
           },
-          logBegun: (zone) => this.#catchingUp.begin(zone, now),
+          logBegun: (zone, height) => this.#catchingUp.begin(zone, height, now),
           logRead: (zone) => this.#catchingUp.read(zone, now),
           dropLog: (author, logId) => effects.dropLog(author, logId),
           problem: (problem, zone, detail) => effects.problem(problem, zone, detail),
@@ -402,8 +403,11 @@ export class ReplicationMachine implements Machine<ReplicationEvent, Replication
     this.#touch(row)
   }
 
-  #touchAllOf(zone: Zone): void {
-    for (const row of this.#rows.all()) if (row.desiredOf(zone)) this.#touch(row)
+  /** What a zone wants is written from here on, when its log has come to the present. */
+  #arrive(now: Instant): void {
+    for (const zone of this.#catchingUp.arrived(now)) {
+      for (const row of this.#rows.all()) if (row.desiredOf(zone)) this.#touch(row)
+    }
   }
 
   #decide(row: Row): Action {

@@ -241,14 +241,16 @@ export class Replication implements AsyncDisposable {
   /**
    * Takes an operation of another zone; settles when the next one may come. Before the own objects are listed it
    * waits: whether something has to be written depends on what is there.
+   *
+   * @param height The next sequence number of its log, as far as anybody is known to have it. Default: this is the last one.
    */
-  async deliver(operation: StoredOperation): Promise<void> {
+  async deliver(operation: StoredOperation, height = operation.seq + 1): Promise<void> {
     if (!this.#listed) await this.#listing.promise
     if (!operation.body || this.#scope.closed) return
     this.#received.add()
     const { author, seq, body } = operation
     if (this.#options.bindUnknown && !this.#machine.zoneOf(author)) this.#bindUnknown(author, body)
-    this.#dispatch({ type: 'operation', author, logId: operation.logId, seq, body })
+    this.#dispatch({ type: 'operation', author, logId: operation.logId, seq, height, body })
     const most = this.#options.limits.pendingMax
     while (this.#machine.active > most && !this.#scope.closed) {
       await new Promise<void>((resolve) => {

@@ -354,6 +354,13 @@ export class Roster implements SessionHost, Disposable {
     this.#peers[Symbol.dispose]()
   }
 
+  /** The next sequence number after all that is kept here or that a peer with a session has. */
+  heightOf(row: LogRow): number {
+    let next = row.ours
+    for (const peer of this.#peers.values()) next = Math.max(next, peer.has[row.index]!)
+    return next
+  }
+
   /** Logs of which nobody here has anything, and that only a peer spoke of which is gone. */
   #forgetHearsay(): void {
     for (let row = this.#shared.table.first; row; ) {

@@ -19,7 +19,7 @@ import {
   Tickets,
 } from '../machine/index.ts'
 import { addMs, Backoff, msBetween, type Random } from '../runtime/index.ts'
-import type { LogState, StoredOperation } from '../store/index.ts'
+import type { LogName, LogState, StoredOperation } from '../store/index.ts'
 import type { Backlog, TopicEffects, TopicEvent } from './contract.ts'
 import type { SyncCounters } from './counters.ts'
 import { DeliveryMachine } from './delivery-machine.ts'
@@ -156,6 +156,11 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
   /** Leaves to the store what waits for peers. @returns whether anything did. */
   shed(): boolean {
     return this.#roster.shed()
+  }
+
+  heightOf({ author, logId }: LogName): number {
+    const row = this.#shared.table.find(author, logId)
+    return row ? this.#roster.heightOf(row) : 0
   }
 
   peers(): IterableIterator<PeerState> {

@@ -101,6 +101,28 @@ test('two nodes that dial each other pull once each and end with one session', a
   })
 })
 
+test('how far a log goes is known with its first operation, here and from peers', async () => {
+  await withMesh({ nodes: 3, limits: {} }, async (mesh) => {
+    const log = makeLog({ key: keyOf(1), count: 100 })
+    const [{ author, logId }] = log as [(typeof log)[0]]
+    const a = await mesh.node(0, {}, async (store) => {
+      await store.append(TOPIC, log)
+    })
+    assert.equal(a.sync.heightOf({ author, logId }), 100)
+    const heights: number[] = []
+    const b: TestNode = await mesh.node(1, {
+      onOperation: async () => void heights.push(b.sync.heightOf({ author, logId })),
+    })
+    assert.equal(b.sync.heightOf({ author, logId }), 0)
+    b.sync.connect(a.id)
+    await until(() => heights.length === 100)
+    assert.deepEqual(new Set(heights), new Set([100]))
+    await a.sync.publish(makeLog({ key: keyOf(1), count: 101 })[100]!)
+    await until(() => heights.length === 101)
+    assert.equal(heights[100], 101)
+  })
+})
+
 test('a consumer that stands still stops nobody: the store holds what it has not taken', async () => {
   const limits = { deliverMax: 8, pageBytesMax: 4_096 }
   await withMesh({ nodes: 2, limits }, async (mesh, [, , { counters }]) => {

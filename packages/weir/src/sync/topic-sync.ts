@@ -165,6 +165,16 @@ export class TopicSync implements AsyncDisposable {
     return this.#machine.peers()
   }
 
+  /**
+   * How far a log goes, as far as is known: what is kept here, and what the peers say that they have. So a consumer can
+   * tell the past from the present.
+   *
+   * @returns the next sequence number; 0 for a log that nobody knows.
+   */
+  heightOf(log: LogName): number {
+    return this.#machine.heightOf(log)
+  }
+
   /** Keeps a session with a peer, over failures, until `disconnect`. Peers that dial us need no call. */
   connect(peer: NodeId): void {
     this.#deliver({ type: 'want', peer })
