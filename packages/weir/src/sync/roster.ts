@@ -355,7 +355,8 @@ export class Roster implements SessionHost, Disposable {
   }
 
   /** The next sequence number after all that is kept here or that a peer with a session has. */
-  heightOf(row: LogRow): number {
+  heightOf(row: LogRow | undefined): number {
+    if (!row) return 0
     let next = row.ours
     for (const peer of this.#peers.values()) next = Math.max(next, peer.has[row.index]!)
     return next

@@ -159,8 +159,7 @@ export class TopicMachine implements Machine<TopicEvent, TopicEffects> {
   }
 
   heightOf({ author, logId }: LogName): number {
-    const row = this.#shared.table.find(author, logId)
-    return row ? this.#roster.heightOf(row) : 0
+    return this.#roster.heightOf(this.#shared.table.find(author, logId))
   }
 
   peers(): IterableIterator<PeerState> {

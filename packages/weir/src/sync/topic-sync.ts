@@ -165,12 +165,7 @@ export class TopicSync implements AsyncDisposable {
     return this.#machine.peers()
   }
 
-  /**
-   * How far a log goes, as far as is known: what is kept here, and what the peers say that they have. So a consumer can
-   * tell the past from the present.
-   *
-   * @returns the next sequence number; 0 for a log that nobody knows.
-   */
+  /** The next sequence number after all that is kept here or that a peer says it has; 0 for a log that nobody knows. */
   heightOf(log: LogName): number {
     return this.#machine.heightOf(log)
   }
