@@ -111,7 +111,7 @@ function endHangingFiles(stream: ReturnType<typeof run>, abort: AbortController)
       process.exitCode = 1
       abort.abort()
     }
-    timers.set(name, setTimeout(end, fileTimeoutMs + FILE_GRACE_MS))
+    timers.set(name, setTimeout(end, fileTimeoutMs + FILE_GRACE_MS).unref())
   })
   stream.on('test:complete', ({ name }) => {
     clearTimeout(timers.get(name))

@@ -252,7 +252,9 @@ export class Controller implements AsyncDisposable {
       onOperation: async (operation) => {
         heartbeat.beat()
         await this.#options.faults?.deliver?.()
-        await this.#replication.deliver(operation, sync.heightOf(operation))
+        // Only where a log may begin does it matter how far it goes.
+        const height = operation.prune ? sync.heightOf(operation) : undefined
+        await this.#replication.deliver(operation, height)
         heartbeat.idle()
       },
       onReport: (report) => this.#reported(report),

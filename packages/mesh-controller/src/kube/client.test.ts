@@ -227,7 +227,7 @@ test('a request can be aborted by its signal and by the end of its scope', async
 test('kube.sockets: many requests share as many connections as the plan has, and no more', async () => {
   let connections = 0
   await withHttp(
-    (_request, response) => void setTimeout(() => response.end('{"metadata":{}}'), 2),
+    (_request, response) => void setTimeout(() => response.end('{"metadata":{"name":"w"}}'), 2),
     async (url, server) => {
       server.on('connection', () => connections++)
       await withClient(
@@ -326,7 +326,7 @@ test('a token file is read again after a 401, and a fixed token is not tried twi
       (request, response) => {
         seen.push(request.headers.authorization ?? '')
         response.statusCode = request.headers.authorization === 'Bearer new' ? 200 : 401
-        response.end('{"metadata":{}}')
+        response.end('{"metadata":{"name":"w"}}')
       },
       async (url) => {
         await withClient({ server: url, tokenFile }, async (client) => {
@@ -361,7 +361,7 @@ test('a client certificate is shown, its files are followed, and a foreign autho
     { key: own.key, cert: own.certificate, requestCert: true, rejectUnauthorized: false },
     (request, response) => {
       shown.push((request.socket as TLSSocket).getPeerCertificate().fingerprint256)
-      response.end('{"metadata":{}}')
+      response.end('{"metadata":{"name":"w"}}')
     },
   )
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -8,6 +8,7 @@
  */
 import type { Account, Ledger } from 'weir-mesh/bounds'
 import { type Logger, type Random, type Scope, systemRandom } from 'weir-mesh/runtime'
+import { checkObject } from './check-object.ts'
 import { readChunks } from './chunks.ts'
 import type { ClusterConfig } from './cluster-config.ts'
 import { errorOfBody, KubeError } from './errors.ts'
@@ -126,7 +127,7 @@ export class KubeClient {
     // A collection without objects may have null.
     const items: readonly Json[] = Array.isArray(list['items']) ? list['items'] : []
     return {
-      items: items.map(asObject),
+      items: items.map(checkObject),
       resourceVersion: String(metadata['resourceVersion'] ?? ''),
       continue: typeof token === 'string' && token !== '' ? token : undefined,
     }
@@ -338,7 +339,7 @@ export class KubeClient {
   }
 
   async #object(call: Call): Promise<KubeObject> {
-    return asObject(await this.json(call))
+    return checkObject(await this.json(call))
   }
 
   #writeQuery(options: WriteOptions): string {
@@ -369,9 +370,4 @@ function withVersion(patch: JsonObject, resourceVersion: string | undefined): Js
   if (resourceVersion === undefined) return patch
   const metadata = isJsonObject(patch['metadata']) ? patch['metadata'] : {}
   return { ...patch, metadata: { ...metadata, resourceVersion } }
-}
-
-function asObject(value: Json): KubeObject {
-  if (isJsonObject(value) && isJsonObject(value['metadata'])) return value as unknown as KubeObject
-  throw new KubeError('KUBE_RESPONSE_INVALID', 'what the cluster sent is not an object')
 }

@@ -18,6 +18,7 @@ import {
   type Scope,
   WeirError,
 } from 'weir-mesh/runtime'
+import { checkObject } from './check-object.ts'
 import { readChunks } from './chunks.ts'
 import { type KubeClient, queryOf } from './client.ts'
 import { errorOfStatus, isRefusal, KubeError } from './errors.ts'
@@ -216,7 +217,7 @@ export class WatchLoop {
   #item(piece: Piece): Promise<void> | void {
     const { sink, resource } = this.#options
     if (!Buffer.isBuffer(piece)) return sink.large(piece, true)
-    const object = parseObject(piece.toString('utf8'))
+    const object = checkObject(parseJson(piece.toString('utf8')))
     // The items of a list of a built-in kind come without their kind.
     if (object.kind === undefined) object.kind = resource.kind
     this.#pages.object(object.metadata)
@@ -383,26 +384,6 @@ export function rewound(reached: string, version: string): KubeError {
 
 function isVersion(version: unknown): version is string {
   return typeof version === 'string' && version !== ''
-}
-
-function parseObject(text: string): KubeObject {
-  const value = parseJson(text)
-  if (isJsonObject(value)) return checkObject(value)
-  throw notAnObject()
-}
-
-function checkObject(value: JsonObject): KubeObject {
-  const metadata = value['metadata']
-  if (isJsonObject(metadata) && typeof metadata['name'] === 'string') {
-    return value as unknown as KubeObject
-  }
-  throw notAnObject()
-}
-
-function notAnObject(): KubeError {
-  return new KubeError('KUBE_RESPONSE_INVALID', 'the cluster sent an object without a name', {
-    retryable: true,
-  })
 }
 
 /**

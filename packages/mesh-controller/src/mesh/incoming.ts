@@ -19,7 +19,7 @@ export interface RemoteOperation {
   readonly author: NodeId
   readonly logId: LogId
   readonly seq: number
-  /** The next sequence number of the log, as far as anybody is known to have it. */
+  /** The next sequence number of the log, as far as anybody is known to have it; it matters with a begin. */
   readonly height: number
   /** Valid during the call. */
   readonly body: Uint8Array

@@ -1,7 +1,9 @@
 /** How the terms of replication are filled for `npm run costs`. */
 import { type Account, BoundedMap, type CostCase, RingQueue } from 'weir-mesh/bounds'
 import type { NodeId } from 'weir-mesh/core'
+import { instant } from 'weir-mesh/machine'
 import { applyBytes } from './applier.ts'
+import { CatchingUp } from './catching-up.ts'
 import { decodeContent, encodeContent } from './content.ts'
 import { CHUNK_ITEM_BYTES, meshTerms } from './memory.ts'
 import { objectKey } from './names.ts'
@@ -63,6 +65,7 @@ function fillRows(account: Account, index: number): unknown {
 
 function fillZones(account: Account): unknown {
   const zones = new BoundedMap<string, Zone>(account)
+  const catchingUp = new CatchingUp()
   for (let at = 0; at < account.term.entriesMax; at++) {
     const name = ownString(at, 20)
     const each = new Zone(name, new Uint8Array(32) as NodeId)
@@ -70,9 +73,10 @@ function fillZones(account: Account): unknown {
     each.previousLogKey = ownString(at + 1, 32)
     each.cluster = ownString(at, 36)
     each.snapshot = { id: 1, beginSeq: 2, cluster: each.cluster, received: 3 }
+    catchingUp.begin(each, 1_000_000 + at, instant(1e15 + at))
     zones.set(name, each)
   }
-  return zones
+  return [zones, catchingUp]
 }
 
 function fillPublish(account: Account): unknown {

@@ -54,7 +54,7 @@ export function meshTerms(
       why: 'one record per zone of the mesh',
       entriesMax: limits.zonesMax,
       table: 'map',
-      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES * 6 + 440,
+      shellBytes: MAP_NODE_BYTES + STRING_SHELL_BYTES * 6 + 600,
       overflow: 'refuse',
       shedAt: 'never',
     }),

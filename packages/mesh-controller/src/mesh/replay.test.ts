@@ -30,6 +30,15 @@ function startedWorld(...replicas: [name: string, seq: number, value?: number][]
   return world
 }
 
+/** Another zone joins and begins its log. @returns what its next operations are read with. */
+function join(world: ReturnType<typeof setUp>, zone: string, height?: number) {
+  const as = { author: stranger, zone }
+  assert.equal(world.machine.bind(zone, stranger), 'ok')
+  const begin = encodeBegin(zone, { incarnation: 1, snapshot: 1, cluster: 'cc', count: 0 })
+  world.operation(begin, { ...as, seq: 0, ...(height === undefined ? {} : { height }) })
+  return as
+}
+
 test('a replica is not deleted for a snapshot that is older than it is', () => {
   const world = startedWorld(['w', 3], ['last', 4])
   world.operation(encodePut('zone-b', item('other', 1)))
@@ -113,11 +122,8 @@ test('a replica of a life that is not known yet stays', () => {
 
 test('another zone takes the place of a replica when its owner is known to want it no more', () => {
   const world = setUp()
-  assert.equal(world.machine.bind('zone-c', stranger), 'ok')
-  const third = { author: stranger, zone: 'zone-c' }
   world.observed('w', made(2))
-  const begin = { incarnation: 1, snapshot: 1, cluster: 'cc', count: 0 }
-  world.operation(encodeBegin('zone-c', begin), third)
+  const third = join(world, 'zone-c')
   world.operation(encodePut('zone-c', item('w', 7)), third)
   world.operation(encodeEnd('zone-c', 1, 0), third)
   assert.deepEqual(world.done, ['applied zone-c'])
@@ -142,25 +148,19 @@ test('until the first snapshot of a later life ends, what the earlier one said i
 
 test('what was read of an earlier life says nothing of a later one', () => {
   const world = startedWorld()
-  assert.equal(world.machine.bind('zone-c', stranger), 'ok')
   world.operation(encodeDelete('zone-b', named('other'), '9'))
   world.begin(1, { incarnation: 2, seq: 0 })
   world.observed('w', made(2, 2))
-  const third = { author: stranger, zone: 'zone-c', seq: 0 }
-  const begin = { incarnation: 1, snapshot: 1, cluster: 'cc', count: 0 }
-  world.operation(encodeBegin('zone-c', begin), third)
-  world.operation(encodePut('zone-c', item('w', 7)), { ...third, seq: 1 })
+  const third = join(world, 'zone-c')
+  world.operation(encodePut('zone-c', item('w', 7)), third)
   assert.deepEqual(world.done, ['applied zone-b'])
   world.close()
 })
 
 test('a zone with a smaller name takes the place at once', () => {
   const world = setUp()
-  assert.equal(world.machine.bind('zone-aa', stranger), 'ok')
-  const first = { author: stranger, zone: 'zone-aa' }
   world.observed('w', made(2))
-  const begin = { incarnation: 1, snapshot: 1, cluster: 'cc', count: 0 }
-  world.operation(encodeBegin('zone-aa', begin), first)
+  const first = join(world, 'zone-aa')
   world.operation(encodePut('zone-aa', item('w', 7)), first)
   assert.deepEqual(world.done, ['update w'])
   world.close()
@@ -218,11 +218,8 @@ test('a log that never rests is not waited for longer than some seconds', () => 
 
 test('each zone comes to the present by itself', () => {
   const world = setUp()
-  assert.equal(world.machine.bind('zone-c', stranger), 'ok')
-  const third = { author: stranger, zone: 'zone-c' }
   world.begin(1)
-  const begin = { incarnation: 1, snapshot: 1, cluster: 'cc', count: 0 }
-  world.operation(encodeBegin('zone-c', begin), { ...third, seq: 0, height: 3 })
+  const third = join(world, 'zone-c', 3)
   world.operation(encodePut('zone-c', item('theirs', 1)), third)
   world.operation(encodePut('zone-b', item('w', 1)), { seq: 1 })
   assert.deepEqual(world.done, ['create w'])

@@ -242,7 +242,8 @@ export class Replication implements AsyncDisposable {
    * Takes an operation of another zone; settles when the next one may come. Before the own objects are listed it
    * waits: whether something has to be written depends on what is there.
    *
-   * @param height The next sequence number of its log, as far as anybody is known to have it. Default: this is the last one.
+   * @param height The next sequence number of its log, as far as anybody is known to have it; it matters with a begin.
+   *   Default: this is the last one.
    */
   async deliver(operation: StoredOperation, height = operation.seq + 1): Promise<void> {
     if (!this.#listed) await this.#listing.promise
