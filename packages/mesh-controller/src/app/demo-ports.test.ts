@@ -28,10 +28,19 @@ async function another(
   }
 }
 
-/** A block that nobody has: where such a search ends. */
+/** A block that nobody has at the moment. */
 async function freeBlock(): Promise<number> {
-  const [port] = await takePorts(1)
-  return (Math.floor((port! - 20_000) / 20) + 1) % 500
+  for (;;) {
+    const block = Math.floor(Math.random() * 500)
+    const server = createServer()
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(20_000 + 20 * block, '127.0.0.1', () => resolve(true))
+    })
+    if (!free) continue
+    await new Promise((resolve) => server.close(resolve))
+    return block
+  }
 }
 
 test('two callers get different ports, although neither listens on one yet', async () => {
